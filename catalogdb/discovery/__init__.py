@@ -1,0 +1,9 @@
+"""From roots to candidates: the walk, identity, and whether a file's write is finished."""
+
+from __future__ import annotations
+
+from catalogdb.discovery.identity import fingerprint
+from catalogdb.discovery.settle import state_of
+from catalogdb.discovery.walk import Walk, check_root
+
+__all__ = ["Walk", "check_root", "fingerprint", "state_of"]

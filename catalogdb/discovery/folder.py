@@ -1,0 +1,111 @@
+"""A folder in hand during the walk: where its checkpoints' sidecars and configs are, without asking the disk twice.
+
+The order in which a config is looked for is the one of the family's layouts: beside the checkpoint under its own
+name, Hydra's one and then two levels above, a plain one in the checkpoint's folder, then in the one above.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from catalogdb.records import Source, Stamp, sidecar_path
+
+OWN_CONFIGS = (".config.json", ".config.yaml", ".config.yml", ".resolved.config.json")
+PLAIN_CONFIGS = ("config.yaml", "hparams.yaml")
+HYDRA_CONFIG = ".hydra/config.yaml"
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
+
+
+class Folder:
+    """One listed folder. ``parent`` is the one above it, None beyond what the walk has to know."""
+
+    __slots__ = ("_config", "_config_known", "_documents", "_has_own_configs", "has_hydra", "parent", "path")
+
+    def __init__(self, path: str, parent: Folder | None) -> None:
+        self.path = path
+        self.parent = parent
+        self.has_hydra = False
+        self._documents: dict[str, os.DirEntry[str] | None] = {}
+        self._has_own_configs = False
+        self._config: Source | None = None
+        self._config_known = False
+
+    @classmethod
+    def above(cls, path: str) -> Folder | None:
+        """The folder above a root. Only the names that matter are asked for: it may hold anything."""
+        upper = os.path.dirname(path)
+        if upper == path:
+            return None
+        highest = os.path.dirname(upper)
+        folder = cls(upper, cls(highest, None) if highest != upper else None)
+        for each in (folder, folder.parent):
+            if each is not None:
+                each.has_hydra = os.path.isdir(f"{each.path}/.hydra")
+                each._documents = {name: None for name in PLAIN_CONFIGS if os.path.isfile(f"{each.path}/{name}")}
+        return folder
+
+    def add(self, entry: os.DirEntry[str]) -> None:
+        """Remembers a file that may be a sidecar or a config."""
+        name = entry.name
+        if name.endswith((".yaml", ".yml", ".json")):
+            self._documents[name] = entry
+            if name.endswith(OWN_CONFIGS):
+                self._has_own_configs = True
+
+    def sources_of(self, name: str) -> tuple[Source, ...]:
+        """The sidecar and the config of the checkpoint ``name`` in this folder, as far as they exist."""
+        documents = self._documents
+        config = self._own_config(name) if self._has_own_configs else None
+        if config is None:
+            config = self._shared_config()
+        sidecar = sidecar_path(name)
+        if sidecar in documents:
+            stamp = self._stamp(sidecar)
+            if stamp is not None:
+                found = Source("sidecar", f"{self.path}/{sidecar}", stamp)
+                return (found,) if config is None else (found, config)
+        return () if config is None else (config,)
+
+    def _own_config(self, name: str) -> Source | None:
+        stem = sidecar_path(name).removesuffix(".metadata.yaml")
+        return self._first_document(f"{stem}{suffix}" for suffix in OWN_CONFIGS)
+
+    def _shared_config(self) -> Source | None:
+        if not self._config_known:
+            upper = self.parent
+            self._config = (
+                (upper and (upper._hydra_config() or (upper.parent and upper.parent._hydra_config())))
+                or self._first_document(PLAIN_CONFIGS)
+                or (upper and upper._first_document(PLAIN_CONFIGS))
+                or None
+            )
+            self._config_known = True
+        return self._config
+
+    def _hydra_config(self) -> Source | None:
+        if not self.has_hydra:
+            return None
+        path = f"{self.path}/{HYDRA_CONFIG}"
+        try:
+            return Source("config", path, stamp_of(os.stat(path)))
+        except OSError:
+            return None
+
+    def _first_document(self, names: Iterable[str]) -> Source | None:
+        for name in names:
+            if name in self._documents:
+                stamp = self._stamp(name)
+                if stamp is not None:
+                    return Source("config", f"{self.path}/{name}", stamp)
+        return None
+
+    def _stamp(self, name: str) -> Stamp | None:
+        entry = self._documents[name]
+        try:
+            return stamp_of(entry.stat() if entry is not None else os.stat(f"{self.path}/{name}"))
+        except OSError:
+            return None

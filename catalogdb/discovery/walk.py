@@ -1,0 +1,175 @@
+"""The walk over a root: which files are checkpoints by name, and which files each of them depends on.
+
+``os.scandir`` and plain strings throughout: a ``pathlib.Path`` for each entry costs more than the entry's ``stat``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from itertools import islice
+
+from catalogdb.discovery.folder import Folder, stamp_of
+from catalogdb.errors import RootError
+from catalogdb.records import CHECKPOINT_SUFFIXES, Candidate, Problem
+
+PASSED_OVER = frozenset(
+    {
+        ".git",
+        ".hg",
+        ".svn",
+        ".dvc",
+        ".hydra",
+        ".cache",
+        ".venv",
+        ".tox",
+        ".nox",
+        ".ipynb_checkpoints",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        "__pycache__",
+        "lost+found",
+        "node_modules",
+        "site-packages",
+    }
+)
+"""Folders that hold no training output."""
+
+WANDB_RUN_FOLDER = re.compile(r"(offline-)?run-\d{8}_\d{6}-\w+")
+"""W&B's own folder of a run: ``run-20251018_143215-abc123de``, ``offline-run-…``."""
+
+LABELS = ("last", "best", "latest", "model_best", "checkpoint_last", "checkpoint_best")
+"""Names that training code gives to a second name of a file: of several hard links, the target has another one."""
+
+
+def check_root(root: str) -> None:
+    """Raises RootError, one line, where ``root`` can't be scanned at all."""
+    try:
+        with os.scandir(root) as entries:
+            next(entries, None)
+    except FileNotFoundError as error:
+        raise RootError(f"{root}: no such folder") from error
+    except NotADirectoryError as error:
+        raise RootError(f"{root}: is a file; give the folder that holds the checkpoints") from error
+    except PermissionError as error:
+        raise RootError(f"{root}: may not be read; check its permissions") from error
+    except OSError as error:
+        raise RootError(f"{root}: {error.strerror}") from error
+
+
+class Walk:
+    """Iterates over the candidates of ``root`` (absolute), or of its folder ``below`` (relative), sorted by folder.
+
+    After the iteration ``problems`` holds what could not be read, and ``unlisted`` the folders (relative to the
+    root) whose content is unknown: rows below them must not be taken for missing. A folder reached through a
+    symbolic link is walked once, after all real ones, and under its own path where that lies in the root.
+    """
+
+    def __init__(self, root: str, *, below: str = "", suffixes: tuple[str, ...] = CHECKPOINT_SUFFIXES) -> None:
+        self.root = root
+        self.below = below
+        self.problems: list[Problem] = []
+        self.unlisted: list[str] = []
+        self._suffixes = suffixes
+        self._prefix = "/" if root == "/" else f"{root}/"
+        self._hard_links: dict[tuple[int, int], str] = {}
+        self._folder_links: list[tuple[str, str, Folder]] = []
+
+    def __iter__(self) -> Iterator[Candidate]:
+        start = self._prefix + self.below if self.below else self.root
+        yield from self._walk(start, self.below, Folder.above(start))
+        seen = {os.path.realpath(start)}
+        while self._folder_links:
+            path, rel_path, parent = self._folder_links.pop(0)
+            real = os.path.realpath(path)
+            if not any(real == known or real.startswith(known.rstrip("/") + "/") for known in seen):
+                seen.add(real)
+                yield from self._walk(path, rel_path, parent)
+
+    def chunks(self, size: int) -> Iterator[list[Candidate]]:
+        """The same in lists of ``size``: as far as a scan looks ahead."""
+        candidates = iter(self)
+        while chunk := list(islice(candidates, size)):
+            yield chunk
+
+    def _walk(self, path: str, rel_path: str, parent: Folder | None) -> Iterator[Candidate]:
+        stack: list[tuple[str, str, Folder | None]] = [(path, rel_path, parent)]
+        while stack:
+            path, rel_path, parent = stack.pop()
+            try:
+                with os.scandir(path) as listing:
+                    entries = list(listing)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                self.unlisted.append(rel_path)
+                self.problems.append(Problem(path, None, f"folder can't be read: {error.strerror}"))
+                continue
+            folder = Folder(path, parent)
+            prefix = f"{rel_path}/" if rel_path else ""
+            found, below = self._sort_entries(entries, folder, prefix)
+            if found:
+                found.sort(key=_labels_last)
+                for entry in found:
+                    candidate = self._candidate(entry, prefix + entry.name, folder)
+                    if candidate is not None:
+                        yield candidate
+            below.sort(reverse=True)
+            stack.extend((f"{path}/{name}", prefix + name, folder) for name in below)
+
+    def _sort_entries(
+        self, entries: list[os.DirEntry[str]], folder: Folder, prefix: str
+    ) -> tuple[list[os.DirEntry[str]], list[str]]:
+        """Checkpoints by name, and folders to go into; what else there is, the folder remembers."""
+        found: list[os.DirEntry[str]] = []
+        below: list[str] = []
+        suffixes = self._suffixes
+        for entry in entries:
+            name = entry.name
+            if name.endswith(suffixes):
+                if not entry.is_dir(follow_symlinks=False):
+                    found.append(entry)
+                    continue
+            elif not entry.is_dir(follow_symlinks=False):
+                folder.add(entry)
+                if entry.is_symlink() and entry.is_dir() and not _passed_over(name):
+                    self._folder_links.append((entry.path, prefix + name, folder))
+                continue
+            if name == ".hydra":
+                folder.has_hydra = True
+            elif not _passed_over(name):
+                below.append(name)
+        return found, below
+
+    def _candidate(self, entry: os.DirEntry[str], rel_path: str, folder: Folder) -> Candidate | None:
+        try:
+            status = entry.stat()
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            stamp = stamp_of(status)
+            target = None
+            if entry.is_symlink():
+                target = os.path.realpath(entry.path)
+                own = entry.stat(follow_symlinks=False)
+                stamp = stamp._replace(inode=own.st_ino, device=own.st_dev)
+            elif status.st_nlink > 1:
+                first = self._hard_links.setdefault((status.st_dev, status.st_ino), rel_path)
+                target = None if first == rel_path else self._prefix + first
+        except OSError as error:
+            broken = entry.is_symlink() and isinstance(error, FileNotFoundError)
+            if broken or not isinstance(error, FileNotFoundError):
+                reason = "is a symbolic link to nothing" if broken else f"can't be read: {error.strerror}"
+                self.problems.append(Problem(entry.path, None, reason))
+            return None
+        return Candidate(self.root, rel_path, stamp, folder.sources_of(entry.name), target)
+
+
+def _passed_over(name: str) -> bool:
+    return name in PASSED_OVER or ("run-" in name and WANDB_RUN_FOLDER.fullmatch(name) is not None)
+
+
+def _labels_last(entry: os.DirEntry[str]) -> tuple[bool, str]:
+    return entry.name.startswith(LABELS), entry.name

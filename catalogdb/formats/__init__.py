@@ -1,0 +1,7 @@
+"""Checkpoint files: bytes to CheckpointHeader, executing nothing."""
+
+from __future__ import annotations
+
+from catalogdb.formats.header import read_header
+
+__all__ = ["read_header"]

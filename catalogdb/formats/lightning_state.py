@@ -1,0 +1,101 @@
+"""What Lightning writes into a checkpoint beside the weights, read from plain data. Lightning isn't imported.
+
+Keys after ``lightning/pytorch/trainer/connectors/checkpoint_connector.py`` (dump_checkpoint), ``…/callbacks/
+model_checkpoint.py`` (state_dict, state_key) and ``…/core/saving.py`` (CHECKPOINT_HYPER_PARAMS_KEY).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+from catalogdb.formats.pickle_values import GlobalRef, TensorRef
+from catalogdb.formats.plain import ReadTensor, as_mapping, as_text, flatten, mapping_at
+from catalogdb.records import Mode, MonitorState, Scalar
+
+VERSION_KEY = "pytorch-lightning_version"
+HYPER_PARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
+
+MAX_KEY = 4096
+MAX_MONITORS = 64
+MAX_BEST_MODELS = 10_000
+
+_QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_STATE = re.compile(rf"\{{'monitor': (?:None|{_QUOTED}), 'mode': '(min|max)'[,}}]")
+_ANY_MODE = re.compile(r"[{ ]'mode': '(min|max)'[,}]")
+
+
+def is_lightning(checkpoint: Mapping[Any, Any]) -> bool:
+    return VERSION_KEY in checkpoint
+
+
+def read_hyper_parameters(checkpoint: Mapping[Any, Any], read_tensor: ReadTensor) -> dict[str, Scalar]:
+    """The model's hyperparameters; where it has none, the datamodule's."""
+    for key in HYPER_PARAMETERS:
+        found = flatten(checkpoint.get(key), read_tensor)
+        if found:
+            return found
+    return {}
+
+
+def read_monitors(checkpoint: Mapping[Any, Any], read_tensor: ReadTensor) -> tuple[MonitorState, ...]:
+    """The ModelCheckpoint callbacks, subclasses included, in the order of ``callbacks``."""
+    monitors: list[MonitorState] = []
+    for key, value in mapping_at(checkpoint, "callbacks").items():
+        name = _class_name(key)
+        state = as_mapping(value)
+        if name is None or "ModelCheckpoint" not in name or state is None or len(monitors) == MAX_MONITORS:
+            continue
+        monitors.append(_monitor(key, state, read_tensor))
+    return tuple(monitors)
+
+
+def _class_name(key: object) -> str | None:
+    """Of a callback's key: ``Name{…}`` since 1.5, before that the class or ``<class 'module.Name'>``."""
+    if type(key) is GlobalRef:
+        return key.name
+    if type(key) is str and len(key) <= MAX_KEY:
+        return key.partition("{")[0]
+    return None
+
+
+def _mode(key: object) -> Mode | None:
+    """The mode stands only in the key: ``ModelCheckpoint{'monitor': 'val/loss', 'mode': 'min', …}``.
+
+    The key is a class name and a dict's repr. It isn't evaluated: ``train_time_interval`` may be a
+    ``datetime.timedelta(…)``, no literal, and Python's parser warns and overflows for hostile text.
+    """
+    if type(key) is not str:
+        return None
+    state = key[key.find("{") :]
+    found = _STATE.match(state) or _ANY_MODE.search(state)
+    return cast(Mode, found[1]) if found and "{" in key else None
+
+
+def _monitor(key: object, state: Mapping[Any, Any], read_tensor: ReadTensor) -> MonitorState:
+    best: dict[str, float] = {}
+    for path, score in mapping_at(state, "best_k_models").items():
+        number = as_score(score, read_tensor)
+        if type(path) is str and len(path) <= MAX_KEY and number is not None and len(best) < MAX_BEST_MODELS:
+            best[path] = number
+    return MonitorState(
+        monitor=as_text(state.get("monitor")),
+        mode=_mode(key),
+        current_score=as_score(state.get("current_score"), read_tensor),
+        best_model_score=as_score(state.get("best_model_score"), read_tensor),
+        best_model_path=as_text(state.get("best_model_path")),
+        last_model_path=as_text(state.get("last_model_path")),
+        best_k_models=best,
+    )
+
+
+def as_score(value: object, read_tensor: ReadTensor) -> float | None:
+    """A number, or a tensor of one element, as a float; NaN and infinity are kept."""
+    number = read_tensor(value) if type(value) is TensorRef else value
+    if type(number) not in (int, float):
+        return None
+    try:
+        return float(cast(float, number))
+    except OverflowError:
+        return None

@@ -1,0 +1,181 @@
+"""What a pickle is read into: plain data where it is plain, and inert descriptions of everything else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+MAX_DIMS = 64
+MAX_DIM = 2**63 - 1
+
+
+class GlobalRef:
+    """A class or function that a pickle names. It is a name: nothing is looked up or imported.
+
+    ``build`` is what stands for a call of it: it makes plain data or a Stub out of the arguments.
+    """
+
+    __slots__ = ("build", "module", "name")
+
+    def __init__(self, module: str, name: str, build: Builder) -> None:
+        self.module = module
+        self.name = name
+        self.build = build
+
+    @property
+    def dotted(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+class Stub:
+    """An object that a pickle would have made: its class or function, arguments, state, items and elements, as data."""
+
+    __slots__ = ("args", "elements", "items", "ref", "state")
+
+    def __init__(self, ref: GlobalRef, args: tuple[Any, ...]) -> None:
+        self.ref = ref
+        self.args = args
+        self.state: object = None
+        self.items: dict[Any, Any] | None = None
+        self.elements: list[Any] | None = None
+
+
+class OpaqueKey:
+    """A dict key that is no scalar, hashed by identity: hashing a pickle's nested tuples could take for ever."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+class StorageRef:
+    """A persistent id ``('storage', <type>, key, location, numel)`` (``torch/serialization.py``: persistent_id)."""
+
+    __slots__ = ("pid",)
+
+    def __init__(self, pid: tuple[Any, ...]) -> None:
+        self.pid = pid
+
+
+class TensorRef:
+    """A tensor as its rebuild function's arguments ``(storage, offset, size, stride, …)``, unchecked until described.
+
+    ``dtype`` is given where the function was told it (``_rebuild_tensor_v3``), else the storage's type says it.
+    """
+
+    __slots__ = ("args", "dtype")
+
+    def __init__(self, args: tuple[Any, ...], dtype: object = None) -> None:
+        self.args = args
+        self.dtype = dtype
+
+
+class Meter:
+    """What is left of the work and the text that one pickle may cause beyond its own opcodes."""
+
+    __slots__ = ("text", "work")
+
+    def __init__(self, work: int, text: int) -> None:
+        self.work = work
+        self.text = text
+
+
+Builder = Callable[[GlobalRef, "tuple[Any, ...]", Meter], object]
+
+
+class Tensor(NamedTuple):
+    """A tensor described and checked: ``offset`` and ``stride`` in elements, ``key`` names its storage (null: none)."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int
+    key: str | None
+    numel: int
+
+    @property
+    def extent(self) -> int:
+        """How many elements of the storage it reaches over, from the storage's start."""
+        if not self.numel:
+            return 0
+        return self.offset + 1 + sum((size - 1) * step for size, step in zip(self.shape, self.stride, strict=True))
+
+
+_STORAGE_DTYPES: dict[str, str] = {
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+    "ComplexDoubleStorage": "complex128",
+    "ComplexFloatStorage": "complex64",
+    "QUInt8Storage": "quint8",
+    "QInt8Storage": "qint8",
+    "QInt32Storage": "qint32",
+    "QUInt4x2Storage": "quint4x2",
+    "QUInt2x4Storage": "quint2x4",
+}
+"""``torch/storage.py``: _dtype_to_storage_type_map; the classes live in ``torch`` and ``torch.cuda``."""
+
+ITEM_SIZES: dict[str, int] = {
+    "float64": 8,
+    "float32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "float8_e4m3fn": 1,
+    "float8_e4m3fnuz": 1,
+    "float8_e5m2": 1,
+    "float8_e5m2fnuz": 1,
+    "float8_e8m0fnu": 1,
+    "int64": 8,
+    "int32": 4,
+    "int16": 2,
+    "int8": 1,
+    "uint64": 8,
+    "uint32": 4,
+    "uint16": 2,
+    "uint8": 1,
+    "bool": 1,
+    "complex128": 16,
+    "complex64": 8,
+    "complex32": 4,
+    "quint8": 1,
+    "qint8": 1,
+    "qint32": 4,
+}
+"""Bytes of an element, by torch's dtype name. Dtypes that pack several elements into a byte aren't here."""
+
+
+def describe(ref: TensorRef) -> Tensor | None:
+    """The tensor's facts, or None where the pickle's arguments aren't those of a tensor."""
+    args = ref.args
+    if len(args) < 4:
+        return None
+    storage, offset, shape, stride = args[:4]
+    if type(offset) is not int or type(shape) is not tuple or type(stride) is not tuple:
+        return None
+    if len(shape) != len(stride) or len(shape) > MAX_DIMS or not 0 <= offset <= MAX_DIM:
+        return None
+    for number in shape + stride:
+        if type(number) is not int or not 0 <= number <= MAX_DIM:
+            return None
+    key, dtype = None, _dtype_name(ref.dtype)
+    if type(storage) is StorageRef:
+        kind, key = storage.pid[1], storage.pid[2]
+        if type(key) is not str or type(kind) is not GlobalRef:
+            return None
+        dtype = dtype or _STORAGE_DTYPES.get(kind.name)
+    elif storage is not None:
+        return None
+    return None if dtype is None else Tensor(dtype, shape, stride, offset, key, math.prod(shape))
+
+
+def _dtype_name(dtype: object) -> str | None:
+    return dtype.name if type(dtype) is GlobalRef and dtype.module == "torch" else None

@@ -1,0 +1,159 @@
+"""Plain views of what a pickle was read into: mappings, scalars, and parameters flattened to dotted names.
+
+Every walk is bounded in nodes and depth: a pickle can build a list that holds itself, or one that doubles at each
+level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from catalogdb.formats.pickle_values import ITEM_SIZES, GlobalRef, Stub, TensorRef
+from catalogdb.records import Scalar
+
+MAX_PARAMS = 10_000
+MAX_NODES = 100_000
+MAX_DEPTH = 32
+MAX_LIST = 32
+MAX_NAME = 512
+MAX_STRING = 4096
+
+_NAMESPACES = frozenset({("argparse", "Namespace"), ("types", "SimpleNamespace")})
+_NO_MAPPING: dict[Any, Any] = {}
+_SKIPPED = object()
+
+ReadTensor = Callable[[TensorRef], "bool | int | float | None"]
+
+
+def as_mapping(value: object) -> Mapping[Any, Any] | None:
+    """``value`` as a mapping if it is one: dict, a dict's subclass, Namespace, OmegaConf's DictConfig; else None."""
+    value = _unwrapped(value)
+    if type(value) is dict:
+        return value
+    if type(value) is Stub:
+        if (value.ref.module, value.ref.name) in _NAMESPACES and type(value.state) is dict:
+            return value.state
+        return value.items
+    return None
+
+
+def mapping_at(mapping: Mapping[Any, Any], key: str) -> Mapping[Any, Any]:
+    """``mapping[key]`` as a mapping; an empty one where it is absent or something else."""
+    found = as_mapping(mapping.get(key))
+    return _NO_MAPPING if found is None else found
+
+
+def as_text(value: object) -> str | None:
+    value = _unwrapped(value)
+    return value if type(value) is str and len(value) <= MAX_STRING else None
+
+
+def as_count(value: object) -> int | None:
+    """A non-negative int of 64 bits; a bool is none."""
+    return value if type(value) is int and 0 <= value < 2**63 else None
+
+
+def flatten(value: object, read_tensor: ReadTensor) -> dict[str, Scalar]:
+    """The scalars below a mapping by dotted name, in its order; of two with one name, the first.
+
+    Lists of up to MAX_LIST scalars are ``name.0``, ``name.1``, …; a tensor of one element is its number. What is
+    neither is left out: longer lists, objects, classes, functions, enums, names beyond MAX_NAME, strings beyond
+    MAX_STRING. Integers beyond 64 bits are written as text, since no column holds them.
+    """
+    found: dict[str, Scalar] = {}
+    root = as_mapping(value)
+    levels: list[tuple[str, Iterator[tuple[Any, Any]]]] = [] if root is None else [("", iter(root.items()))]
+    nodes = 0
+    while levels and nodes < MAX_NODES and len(found) < MAX_PARAMS:
+        prefix, entries = levels[-1]
+        entry = next(entries, None)
+        if entry is None:
+            levels.pop()
+            continue
+        nodes += 1
+        name = _name(prefix, entry[0])
+        if name is None:
+            continue
+        scalar = _scalar(entry[1], read_tensor)
+        if scalar is not _SKIPPED:
+            found.setdefault(name, scalar)
+            continue
+        below = as_mapping(entry[1])
+        if below is not None and len(levels) < MAX_DEPTH:
+            levels.append((f"{name}.", iter(below.items())))
+        elif below is None:
+            nodes += _add_list(found, name, entry[1], read_tensor)
+    return found
+
+
+def _add_list(found: dict[str, Scalar], name: str, value: object, read_tensor: ReadTensor) -> int:
+    """Adds a short list of scalars; how many elements were looked at."""
+    elements = _elements(value)
+    if elements is None or len(elements) > MAX_LIST:
+        return 0
+    scalars = [_scalar(element, read_tensor) for element in elements]
+    if _SKIPPED not in scalars and len(found) + len(scalars) <= MAX_PARAMS:
+        for index, scalar in enumerate(scalars):
+            found.setdefault(f"{name}.{index}", scalar)
+    return len(scalars)
+
+
+def _name(prefix: str, key: object) -> str | None:
+    """The dotted name; null and bool keys as Python writes them."""
+    if type(key) not in (str, int, float, bool, type(None)):
+        return None
+    name = f"{prefix}{key}"
+    return name if len(name) <= MAX_NAME else None
+
+
+def _scalar(value: object, read_tensor: ReadTensor) -> Any:
+    """The value's scalar, or _SKIPPED."""
+    value = _unwrapped(value)
+    if type(value) is str:
+        return value if len(value) <= MAX_STRING else _SKIPPED
+    if type(value) is int:
+        return value if -(2**63) <= value < 2**63 else _long(value)
+    if value is None or type(value) is float or type(value) is bool:
+        return value
+    if type(value) is TensorRef:
+        number = read_tensor(value)
+        return _SKIPPED if number is None else number
+    if type(value) is GlobalRef and value.module == "torch" and value.name in _DTYPES:
+        return value.dotted
+    return _SKIPPED
+
+
+def _long(number: int) -> object:
+    return str(number) if number.bit_length() <= 256 else _SKIPPED
+
+
+def _elements(value: object) -> list[Any] | tuple[Any, ...] | None:
+    value = _unwrapped(value)
+    if type(value) is list or type(value) is tuple:
+        return value
+    if type(value) is Stub and value.items is None:
+        return value.elements
+    return None
+
+
+def _unwrapped(value: object) -> object:
+    """OmegaConf's nodes without their wrapping.
+
+    omegaconf 2.x pickles a container's state as a dict whose ``_content`` is a dict or list of nodes (or a str: an
+    interpolation, ``???``; or null), and a leaf's as one whose ``_val`` is the value (``omegaconf/base.py``:
+    Node, Container; read from what omegaconf 2.3 wrote). A UnionNode's ``_content`` is another node.
+    """
+    for _ in range(MAX_DEPTH):
+        if type(value) is not Stub or type(value.state) is not dict or not value.ref.module.startswith("omegaconf."):
+            return value
+        if "_content" in value.state:
+            value = value.state["_content"]
+        elif "_val" in value.state:
+            value = value.state["_val"]
+        else:
+            return value
+    return value
+
+
+_DTYPES = frozenset(ITEM_SIZES) | {"half", "float", "double", "short", "int", "long", "cfloat", "cdouble", "chalf"}

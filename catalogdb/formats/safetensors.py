@@ -1,0 +1,167 @@
+"""safetensors: 8 bytes of length, a JSON header, then the tensors' bytes without gaps.
+
+Layout after the format's description in the README of huggingface/safetensors: ``{name: {dtype, shape,
+data_offsets: [begin, end]}}``, offsets relative to the end of the header; ``__metadata__`` maps strings to strings;
+the header has at most 100 MB, duplicate keys are forbidden, and the tensors cover the rest of the file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from catalogdb.formats.pickle_values import MAX_DIM, MAX_DIMS, Tensor
+from catalogdb.formats.source import ByteSource, CutShort, Refused
+from catalogdb.formats.weights import weigh
+from catalogdb.records import CheckpointHeader, Scalar
+
+MAX_HEADER = 100_000_000
+MAX_BRACES = 1_000_000
+MAX_COMMAS = 2_000_000
+MAX_WIDE_HEADER = 25_000_000
+"""Of a header that isn't ASCII: as text it may take four times its bytes."""
+MAX_METADATA = 256
+MAX_METADATA_NAME = 512
+MAX_METADATA_VALUE = 4096
+
+_DTYPES: dict[str, tuple[str, int]] = {
+    "F64": ("float64", 64),
+    "F32": ("float32", 32),
+    "F16": ("float16", 16),
+    "BF16": ("bfloat16", 16),
+    "F8_E4M3": ("float8_e4m3fn", 8),
+    "F8_E5M2": ("float8_e5m2", 8),
+    "F8_E8M0": ("float8_e8m0fnu", 8),
+    "F8_E4M3FNUZ": ("float8_e4m3fnuz", 8),
+    "F8_E5M2FNUZ": ("float8_e5m2fnuz", 8),
+    "F4": ("float4_e2m1fn_x2", 4),
+    "I64": ("int64", 64),
+    "I32": ("int32", 32),
+    "I16": ("int16", 16),
+    "I8": ("int8", 8),
+    "U64": ("uint64", 64),
+    "U32": ("uint32", 32),
+    "U16": ("uint16", 16),
+    "U8": ("uint8", 8),
+    "BOOL": ("bool", 8),
+    "C64": ("complex64", 64),
+}
+"""Torch's name and the bits of an element (``safetensors/src/tensor.rs``: Dtype)."""
+
+
+def read_safetensors(source: ByteSource) -> CheckpointHeader:
+    """The header of a safetensors file. Raises CutShort, Refused and OSError."""
+    length = int.from_bytes(source.read_exactly(0, 8, "the header's length"), "little")
+    if length > MAX_HEADER:
+        raise Refused(f"safetensors header of {length} bytes")
+    if 8 + length > source.size:
+        raise CutShort("the file ends inside the safetensors header")
+    header = _load(source.read_exactly(8, length, "the safetensors header"))
+    metadata = header.pop("__metadata__", None)
+    tensors = _read_tensors(header, source.size - 8 - length)
+    infos, weights = weigh(tensors, lambda tensor: None)
+    counts, params = _read_metadata(metadata)
+    return CheckpointHeader(
+        format="safetensors",
+        epoch=counts.get("epoch"),
+        global_step=counts.get("global_step"),
+        hyper_parameters=params,
+        tensors=infos,
+        weights=weights if tensors else None,
+    )
+
+
+def _load(raw: bytes) -> dict[str, Any]:
+    if raw.count(b"{") > MAX_BRACES or raw.count(b"[") > MAX_BRACES or raw.count(b",") > MAX_COMMAS:
+        raise Refused("the safetensors header has too many parts")
+    if len(raw) > MAX_WIDE_HEADER and not raw.isascii():
+        raise Refused(f"safetensors header of {len(raw)} bytes that aren't ASCII")
+    try:
+        text = raw.decode("utf-8")
+        del raw
+        header = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+    except RecursionError:
+        raise Refused("the safetensors header is nested too deep") from None
+    except ValueError as error:
+        raise Refused(f"the safetensors header is no JSON: {str(error)[:80]}") from None
+    if not isinstance(header, dict):
+        raise Refused("the safetensors header is no JSON object")
+    return header
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("two entries have one name")
+    return made
+
+
+def _constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _read_tensors(header: dict[str, Any], room: int) -> dict[str, Tensor]:
+    """The tensors in the header's order, their places checked: contiguous, and ``room`` bytes in all."""
+    tensors: dict[str, Tensor] = {}
+    places: list[tuple[int, int]] = []
+    for name, entry in header.items():
+        tensor, begin, end = _read_tensor(name, entry)
+        tensors[_clean(name)] = tensor
+        places.append((begin, end))
+    if len(tensors) != len(header):
+        raise Refused("two tensors have one name")
+    reached = 0
+    for begin, end in sorted(places):
+        if begin != reached:
+            raise Refused("the tensors overlap or leave a gap")
+        reached = end
+    if reached > room:
+        raise CutShort(f"the tensors need {reached} bytes, the file holds {room}")
+    if reached < room:
+        raise Refused(f"{room - reached} bytes follow the tensors")
+    return tensors
+
+
+def _read_tensor(name: str, entry: object) -> tuple[Tensor, int, int]:
+    shown = f"the tensor {name[:80]!r}"
+    if not isinstance(entry, dict) or not entry.keys() >= {"dtype", "shape", "data_offsets"}:
+        raise Refused(f"{shown} isn't described")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    known = _DTYPES.get(dtype) if isinstance(dtype, str) else None
+    if known is None:
+        raise Refused(f"{shown} has an unknown dtype")
+    if not _are_sizes(shape) or len(shape) > MAX_DIMS or not _are_sizes(offsets) or len(offsets) != 2:
+        raise Refused(f"{shown} has an impossible shape or place")
+    begin, end = offsets
+    numel = math.prod(shape)
+    if numel * known[1] != (end - begin) * 8:
+        raise Refused(f"{shown} and its bytes differ in size")
+    return Tensor(known[0], tuple(shape), (), 0, None, numel), begin, end
+
+
+def _are_sizes(value: object) -> bool:
+    return isinstance(value, list) and all(type(size) is int and 0 <= size <= MAX_DIM for size in value)
+
+
+def _read_metadata(metadata: object) -> tuple[dict[str, int], dict[str, Scalar]]:
+    """(epoch and global_step, where they are plain digits; all else, as it stands)."""
+    counts: dict[str, int] = {}
+    params: dict[str, Scalar] = {}
+    if metadata is None:
+        return counts, params
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise Refused("the safetensors metadata maps to something else than text")
+    for name, value in metadata.items():
+        count = {"epoch": "epoch", "global_step": "global_step", "step": "global_step"}.get(name)
+        if count is not None and value.isascii() and value.isdigit() and len(value) <= 18:
+            if name != "step" or "global_step" not in counts:
+                counts[count] = int(value)
+        elif len(params) < MAX_METADATA and len(name) <= MAX_METADATA_NAME and len(value) <= MAX_METADATA_VALUE:
+            params[_clean(name)] = _clean(value)
+    return counts, params
+
+
+def _clean(text: str) -> str:
+    """JSON can escape half a surrogate pair, which no database stores."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,143 @@
+"""The zip that torch.save writes since 1.6: ``<stem>/data.pkl``, ``<stem>/data/<key>``, ``<stem>/byteorder``, ….
+
+Layout after ``torch/serialization.py`` (_save, _load) and ``caffe2/serialize/inline_container.cc``. Read are the
+zip's directory, ``data.pkl`` and those storages of at most SMALL_STORAGE bytes whose number is asked for.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from catalogdb.formats.pickle_reader import MAX_PICKLE, read_pickle
+from catalogdb.formats.pickle_values import ITEM_SIZES, Tensor, TensorRef, describe
+from catalogdb.formats.source import ByteSource, CutShort, Refused
+from catalogdb.formats.zip_directory import Directory, Entry, read_directory, read_entry
+
+SMALL_STORAGE = 64
+MAX_STORAGES_READ = 4096
+
+_CODES = {
+    "float64": "d",
+    "float32": "f",
+    "float16": "e",
+    "int64": "q",
+    "int32": "i",
+    "int16": "h",
+    "int8": "b",
+    "uint64": "Q",
+    "uint32": "I",
+    "uint16": "H",
+    "uint8": "B",
+    "bool": "?",
+}
+
+
+class NotTorch(Exception):
+    """The zip is whole, but torch.save didn't write it. Its text is one line; it never leaves this package."""
+
+
+class TorchZip:
+    """An open torch zip: its pickle as data, and its storages by key. Raises CutShort, Refused, NotTorch, OSError."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+        directory = read_directory(source)
+        self._entries = directory.entries
+        self._stem = _find_stem(directory)
+        self._storages: dict[str, bytes | None] = {}
+        self._big_endian: bool | None = None
+
+    def read_checkpoint(self) -> object:
+        name = f"{self._stem}/data.pkl"
+        try:
+            return read_pickle(read_entry(self._source, name, self._entries[name], limit=MAX_PICKLE))
+        except CutShort as error:  # the directory was whole, so the file wasn't cut: the entry lies
+            raise Refused(str(error)) from error
+
+    def checksum(self, tensor: Tensor) -> int | None:
+        """The CRC-32 of the tensor's storage; None where it isn't known (``set_crc32_options(False)`` writes 0)."""
+        entry = self._entry(tensor)
+        if entry is None:
+            return None
+        return entry.crc if entry.crc or not entry.size else None
+
+    def check(self, name: str, tensor: Tensor) -> None:
+        """Refused where the tensor's storage isn't in the zip, or is smaller than the tensor."""
+        if tensor.key is None:
+            return
+        entry = self._entry(tensor)
+        if entry is None:
+            raise Refused(f"the storage of {name[:80]!r} is missing")
+        if tensor.extent * ITEM_SIZES.get(tensor.dtype, 0) > entry.size:
+            raise Refused(f"the tensor {name[:80]!r} is larger than its storage")
+
+    def number(self, ref: TensorRef) -> bool | int | float | None:
+        """The number in a tensor of one element, if its storage is small; else None."""
+        tensor = describe(ref)
+        if tensor is None or tensor.numel != 1 or tensor.key is None:
+            return None
+        storage = self._storage(tensor.key)
+        width = ITEM_SIZES.get(tensor.dtype)
+        if storage is None or width is None:
+            return None
+        at = tensor.offset * width
+        raw = storage[at : at + width]
+        if len(raw) != width:
+            return None
+        order = ">" if self._is_big_endian() else "<"
+        if tensor.dtype == "bfloat16":  # the upper half of a float32
+            wide = raw + b"\x00\x00" if order == ">" else b"\x00\x00" + raw
+            return _unpack(f"{order}f", wide)
+        code = _CODES.get(tensor.dtype)
+        return None if code is None else _unpack(order + code, raw)
+
+    def _entry(self, tensor: Tensor) -> Entry | None:
+        return None if tensor.key is None else self._entries.get(f"{self._stem}/data/{tensor.key}")
+
+    def _storage(self, key: str) -> bytes | None:
+        if key in self._storages:
+            return self._storages[key]
+        name = f"{self._stem}/data/{key}"
+        entry = self._entries.get(name)
+        content = None
+        if entry is not None and entry.size <= SMALL_STORAGE and len(self._storages) < MAX_STORAGES_READ:
+            try:
+                content = read_entry(self._source, name, entry, limit=SMALL_STORAGE)
+            except CutShort as error:
+                raise Refused(str(error)) from error
+        self._storages[key] = content
+        return content
+
+    def _is_big_endian(self) -> bool:
+        if self._big_endian is None:
+            name = f"{self._stem}/byteorder"
+            entry = self._entries.get(name)
+            self._big_endian = entry is not None and read_entry(self._source, name, entry, limit=16) == b"big"
+        return self._big_endian
+
+
+def _unpack(layout: str, raw: bytes) -> bool | int | float:
+    number: bool | int | float = struct.unpack(layout, raw)[0]
+    return number
+
+
+def _find_stem(directory: Directory) -> str:
+    """The one top folder. torch's reader asks for a ``version`` record, so a zip without is not torch's."""
+    names = directory.entries.keys()
+    stems = [name[: -len("/data.pkl")] for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
+    if not stems:
+        raise NotTorch("a zip without data.pkl")
+    stem = stems[0]
+    prefix = f"{stem}/"
+    if f"{stem}/constants.pkl" in names and any(name.startswith(f"{stem}/code/") for name in names):
+        raise NotTorch("a TorchScript archive")
+    if f"{stem}/version" not in names and f"{stem}/.data/version" not in names:
+        raise NotTorch("a zip with a data.pkl, but without torch's version record")
+    if len(stems) > 1:
+        raise Refused("the zip has two data.pkl")
+    for name in names:
+        if ".." in name and ".." in name.split("/"):
+            raise Refused(f"the zip has an entry named {name[:80]!r}")
+        if not name.startswith(prefix):
+            raise Refused(f"the zip has an entry outside its folder ({name[:80]!r})")
+    return stem

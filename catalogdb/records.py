@@ -1,0 +1,348 @@
+"""The frozen records that travel between the stages: discovery, formats, resolve, store, query, faces."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, NamedTuple
+
+State = Literal["ready", "writing", "truncated", "unreadable", "missing"]
+"""Of a row. ``ready`` is whole; ``writing`` was too young to be judged; ``truncated`` ends too early;
+``unreadable`` is not what its name says; ``missing`` is known but no longer on disk."""
+
+HeaderState = Literal["ready", "truncated", "unreadable", "foreign"]
+"""Of a file's content. ``foreign`` is no checkpoint at all: it never becomes a row."""
+
+Tier = Literal["yaml", "wandb", "legacy"]
+Scope = Literal["checkpoint", "run"]
+Mode = Literal["min", "max"]
+SourceRole = Literal["sidecar", "config"]
+OriginRole = Literal["sidecar", "config", "header", "name", "wandb"]
+
+Scalar = bool | int | float | str | None
+"""A parameter's value. ``None`` is a null that was written down, not an absent parameter."""
+
+TIERS: tuple[Tier, ...] = ("yaml", "wandb", "legacy")
+
+CHECKPOINT_SUFFIXES: tuple[str, ...] = (".ckpt", ".pt", ".pth", ".pth.tar", ".bin", ".safetensors")
+"""What a checkpoint's name ends with, unless the settings say otherwise."""
+
+
+class Stamp(NamedTuple):
+    """What ``stat`` says about a file: enough to tell whether it changed, and to know it again after a move."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    device: int
+
+
+class Source(NamedTuple):
+    """A file beside the checkpoint that its row depends on. ``path`` is absolute."""
+
+    role: SourceRole
+    path: str
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file that is a checkpoint by its name, with the files its row will depend on.
+
+    ``root`` is absolute; ``rel_path`` is relative to it; ``link_target`` is absolute: where a symbolic link
+    points to, or the first name of a hard-linked file.
+    """
+
+    root: str
+    rel_path: str
+    stamp: Stamp
+    sources: tuple[Source, ...] = ()
+    link_target: str | None = None
+
+    @property
+    def path(self) -> str:
+        return f"{self.root}/{self.rel_path}" if self.root != "/" else f"/{self.rel_path}"
+
+    def source(self, role: SourceRole) -> Source | None:
+        return next((source for source in self.sources if source.role == role), None)
+
+
+class TensorInfo(NamedTuple):
+    """One tensor of the model's weights. ``dtype`` is torch's name (``float32``)."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The model's weights as the header describes them.
+
+    ``num_parameters`` counts elements of the weights, tied tensors once and the bookkeeping of normalisation
+    layers (``running_mean``, ``running_var``, ``num_batches_tracked``) left out; ``num_tensors`` counts names;
+    ``dtypes`` maps torch's dtype names to elements; ``fingerprint`` is equal for equal weights, and null where the
+    container keeps no checksums.
+    """
+
+    num_parameters: int
+    num_tensors: int
+    dtypes: Mapping[str, int]
+    fingerprint: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "num_parameters": self.num_parameters,
+            "num_tensors": self.num_tensors,
+            "dtypes": dict(self.dtypes),
+            "fingerprint": self.fingerprint,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorState:
+    """One Lightning ``ModelCheckpoint`` as it stood when the file was written.
+
+    ``mode`` comes from the callback's key; scores are floats, null where they could not be read; the paths in
+    ``best_k_models`` are those of the machine that trained.
+    """
+
+    monitor: str | None
+    mode: Mode | None
+    current_score: float | None = None
+    best_model_score: float | None = None
+    best_model_path: str | None = None
+    last_model_path: str | None = None
+    best_k_models: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointHeader:
+    """What a checkpoint file says about itself, read without executing it.
+
+    ``format`` is ``torch_zip``, ``safetensors``, ``torch_legacy``, ``pickle`` or ``tar``, null where unknown;
+    ``reason`` says in a few words why ``state`` isn't ``ready``; ``hyper_parameters`` are dotted scalars;
+    ``metrics`` are those the file states of itself; ``bytes_read`` is how much of the file was read.
+    """
+
+    format: str | None
+    state: HeaderState = "ready"
+    reason: str | None = None
+    framework: str | None = None
+    epoch: int | None = None
+    global_step: int | None = None
+    monitors: tuple[MonitorState, ...] = ()
+    hyper_parameters: Mapping[str, Scalar] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tensors: tuple[TensorInfo, ...] = ()
+    weights: Weights | None = None
+    bytes_read: int = 0
+
+
+class Origin(NamedTuple):
+    """Where a value comes from.
+
+    ``path`` is relative to the checkpoint's folder for a config, the run for W&B, and empty where the checkpoint's
+    own name says which file it is (header, sidecar, name); ``key`` is the place inside it.
+    """
+
+    tier: Tier
+    role: OriginRole
+    path: str
+    key: str
+    scope: Scope
+
+    def describe(self, file_name: str, sidecar_name: str) -> dict[str, str]:
+        """As users see it: ``{"tier", "source", "scope", "key"}``."""
+        source = {"header": file_name, "name": file_name, "sidecar": sidecar_name}.get(self.role, self.path)
+        return {"tier": self.tier, "source": source, "scope": self.scope, "key": self.key}
+
+
+class Value(NamedTuple):
+    """A value with its origin."""
+
+    value: Any
+    origin: Origin
+
+
+class Param(NamedTuple):
+    """A typed parameter with its origin. ``name`` is dotted."""
+
+    name: str
+    value: Scalar
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that kept a file, or a part of it, from being used. One line for the user.
+
+    ``path`` is absolute; ``tier`` is null where no tier was at work (walking, reading the checkpoint itself).
+    """
+
+    path: str
+    tier: str | None
+    reason: str
+
+    def to_dict(self) -> dict[str, str | None]:
+        return {"path": self.path, "tier": self.tier, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one tier knows about one checkpoint. Values are known ones only: a field it doesn't know is absent."""
+
+    fields: Mapping[str, Value] = field(default_factory=dict)
+    metrics: Mapping[str, Value] = field(default_factory=dict)
+    params: tuple[Param, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """One checkpoint, resolved: what the writer makes a row of.
+
+    ``failed`` names the tiers that could not be asked; ``recheck`` asks for another look at the next scan,
+    whether or not a file has changed.
+    """
+
+    candidate: Candidate
+    state: State
+    format: str | None
+    source: Tier
+    fields: Mapping[str, Value] = field(default_factory=dict)
+    metrics: Mapping[str, Value] = field(default_factory=dict)
+    params: tuple[Param, ...] = ()
+    weights: Weights | None = None
+    problems: tuple[Problem, ...] = ()
+    failed: frozenset[Tier] = frozenset()
+    recheck: bool = False
+
+
+FIELD_NAMES: tuple[str, ...] = (
+    "exp_name",
+    "architecture",
+    "backbone",
+    "decoder",
+    "head",
+    "loss",
+    "epoch",
+    "global_step",
+    "max_epochs",
+    "training_phase",
+    "monitor",
+    "monitor_mode",
+    "created_at",
+    "config_path",
+    "wandb_run_id",
+    "precision",
+    "recall",
+    "hmean",
+    "validation_loss",
+)
+"""The resolved fields: each has a column, a value or null, and an origin."""
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Weights):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {key: _json_value(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_json_value(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A row of the catalog as users see it. Unknown is None.
+
+    ``path`` and ``link_target`` are absolute; ``mtime`` and ``created_at`` are ISO 8601, ``size_bytes`` is bytes;
+    ``provenance`` maps each known field, ``metrics.<name>`` and ``params.<name>`` to
+    ``{"tier", "source", "scope", "key"}``; ``tags`` maps plain tags to None.
+    """
+
+    id: int
+    path: str
+    root: str
+    rel_path: str
+    format: str | None
+    size_bytes: int
+    mtime: str
+    state: State
+    source: Tier | None
+    stale: bool
+    exp_name: str | None = None
+    architecture: str | None = None
+    backbone: str | None = None
+    decoder: str | None = None
+    head: str | None = None
+    loss: str | None = None
+    epoch: int | float | None = None
+    global_step: int | None = None
+    max_epochs: int | None = None
+    training_phase: str | None = None
+    monitor: str | None = None
+    monitor_mode: Mode | None = None
+    created_at: str | None = None
+    config_path: str | None = None
+    wandb_run_id: str | None = None
+    precision: float | None = None
+    recall: float | None = None
+    hmean: float | None = None
+    validation_loss: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    provenance: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    weights: Weights | None = None
+    link_target: str | None = None
+    tags: Mapping[str, str | None] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    note: str | None = None
+    problems: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: NaN and infinity become None."""
+        return {item.name: _json_value(getattr(self, item.name)) for item in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class ScanReport:
+    """What a scan did. ``total`` counts the rows of the scanned roots that are on disk, by the tier that carried them."""
+
+    roots: tuple[str, ...]
+    total: int = 0
+    yaml: int = 0
+    wandb: int = 0
+    legacy: int = 0
+    new: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    missing: int = 0
+    writing: int = 0
+    unreadable: int = 0
+    seconds: float = 0.0
+    problems: tuple[Problem, ...] = ()
+
+    def summary(self) -> str:
+        """The line that ends a scan."""
+        noun = "entry" if self.total == 1 else "entries"
+        return (
+            f"Catalog built: {self.total} {noun} "
+            f"({self.yaml} YAML, {self.wandb} Wandb, {self.legacy} legacy) in {self.seconds:.3f}s"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {**values, "roots": list(self.roots), "problems": [problem.to_dict() for problem in self.problems]}
+
+
+def sidecar_path(checkpoint_path: str) -> str:
+    """``X.ckpt`` → ``X.metadata.yaml``: the last suffix replaced, as the sidecar's format has it."""
+    folder, slash, name = checkpoint_path.rpartition("/")
+    stem, dot, _ = name.rpartition(".")
+    return f"{folder}{slash}{stem if dot and stem else name}.metadata.yaml"

@@ -1,0 +1,114 @@
+"""Connections to a catalog's file: one writer, many readers, plain failures as one line."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import NullPool, StaticPool
+
+from catalogdb.errors import CatalogError, DatabaseError, UsageError
+
+BUSY_TIMEOUT_MS = 30_000
+NETWORK_FILESYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "afs", "beegfs", "ceph", "9p", "fuse.sshfs", "glusterfs"}
+)
+
+
+def parse_url(url: str) -> URL:
+    """A SQLite URL, or UsageError."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise UsageError(f"{url}: not a database URL; write sqlite:///path/to/catalog.db") from error
+    if parsed.get_backend_name() != "sqlite":
+        raise UsageError(f"{url}: catalogs are SQLite files; write sqlite:///path/to/catalog.db")
+    return parsed
+
+
+def database_path(url: URL) -> Path | None:
+    """The catalog's file; None for one in memory."""
+    return Path(url.database) if url.database and url.database != ":memory:" else None
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine whose transactions begin where SQLAlchemy says so, IMMEDIATE unless the connection is a reader's."""
+    path = database_path(url)
+    if path is None:
+        engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+    else:
+        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cache_size = -32768")
+
+    return engine
+
+
+@contextmanager
+def failures_of(path: str | Path | None) -> Iterator[None]:
+    """Turns SQLite's failures into a DatabaseError of one line that names the file."""
+    try:
+        yield
+    except CatalogError:
+        raise
+    except (DBAPIError, sqlite3.Error) as error:
+        reason = str(error.orig if isinstance(error, DBAPIError) else error)
+        raise DatabaseError(f"{path or 'catalog in memory'}: {_explain(reason)}") from error
+
+
+def _explain(reason: str) -> str:
+    advice = {
+        "unable to open database file": "can't be opened: check that its folder exists and may be written",
+        "file is not a database": "is not a catalog: it isn't a SQLite file",
+        "attempt to write a readonly database": "may not be written: check its permissions and its folder's",
+        "database or disk is full": "the disk is full; what was committed before is kept",
+        "disk I/O error": "the disk reported an I/O error; what was committed before is kept",
+        "database is locked": "another process held it for too long; try again when it has finished",
+        "database disk image is malformed": "is damaged; restore a backup, or scan into a new file",
+    }
+    return advice.get(reason, reason)
+
+
+@contextmanager
+def immediate(connection: Connection) -> Iterator[Connection]:
+    """One writing transaction: it takes the lock at once, and commits or leaves nothing."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    try:
+        yield connection
+    except BaseException:
+        raw = connection.connection.driver_connection
+        if isinstance(raw, sqlite3.Connection) and raw.in_transaction:
+            connection.exec_driver_sql("ROLLBACK")
+        connection.rollback()
+        raise
+    connection.exec_driver_sql("COMMIT")
+    connection.commit()
+
+
+def network_filesystem(path: Path) -> str | None:
+    """The name of the network filesystem that ``path`` lies on, from Linux's mount table; None when it's local."""
+    try:
+        table = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return None
+    target = str(path.absolute())
+    best, kind = "", None
+    for line in table.splitlines():
+        left, _, right = line.partition(" - ")
+        mount = left.split()[4].replace("\\040", " ")
+        inside = target == mount or target.startswith(mount.rstrip("/") + "/")
+        if inside and len(mount) >= len(best):
+            best, kind = mount, right.split()[0]
+    return kind if kind in NETWORK_FILESYSTEMS else None

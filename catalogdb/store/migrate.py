@@ -1,0 +1,141 @@
+"""The schema's only door: makes a new file at head, upgrades an old one, refuses one that it doesn't know."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+
+from catalogdb.errors import DatabaseError, SchemaOutdated, SchemaTooNew
+from catalogdb.store.engine import database_path, failures_of, immediate
+
+HEAD = "0001"
+"""The newest revision. A test holds it equal to the scripts' head, so that opening a catalog needs no Alembic run."""
+
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeReport:
+    """``before`` is None for a file that was new; ``backup`` is where the old file was copied to."""
+
+    before: str | None
+    after: str
+    backup: Path | None
+
+
+def scripts_directory() -> Path:
+    """The migrations inside the installed package, or those of the checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "_migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
+
+
+def script_head() -> str:
+    head = ScriptDirectory(str(scripts_directory())).get_current_head()
+    if head is None:
+        raise DatabaseError(f"{scripts_directory()}: no migrations found; reinstall catalogdb")
+    return head
+
+
+def current_revision(connection: Connection) -> str | None:
+    """The file's revision; None for an empty file. Raises SchemaTooNew for a file that is no catalog."""
+    tables = {row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "alembic_version" not in tables:
+        if tables - {"sqlite_sequence"}:
+            raise SchemaTooNew(f"{_name(connection)}: is another program's database, not a catalog; choose another file")
+        return None
+    row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").fetchone()
+    return str(row[0]) if row else None
+
+
+def open_schema(engine: Engine) -> None:
+    """Current goes on; empty is made at head; older raises SchemaOutdated, unknown SchemaTooNew."""
+    with failures_of(database_path(engine.url)), engine.connect() as connection:
+        revision = current_revision(connection)
+        if revision is None:
+            _migrate(connection)
+        elif revision != HEAD:
+            raise _mismatch(connection, revision)
+
+
+def upgrade(engine: Engine) -> UpgradeReport:
+    """Brings a catalog to head; an older one is first copied beside itself."""
+    path = database_path(engine.url)
+    with failures_of(path), engine.connect() as connection:
+        before = current_revision(connection)
+        if before == HEAD:
+            return UpgradeReport(before, HEAD, None)
+        if before is not None and not _is_known(before):
+            raise _mismatch(connection, before)
+        copy = backup(connection, _backup_name(path, before)) if path is not None and before is not None else None
+        _migrate(connection)
+        return UpgradeReport(before, HEAD, copy)
+
+
+def backup(connection: Connection, destination: Path) -> Path:
+    """A consistent copy through SQLite's backup API, while others read and write."""
+    raw = connection.connection.driver_connection
+    if not isinstance(raw, sqlite3.Connection):
+        raise TypeError("catalogs are SQLite files")
+    if destination.exists():
+        raise DatabaseError(f"{destination}: exists already; choose another name")
+    target = sqlite3.connect(destination)
+    try:
+        raw.backup(target)
+    finally:
+        target.close()
+    return destination
+
+
+def _backup_name(path: Path, revision: str) -> Path:
+    stamp = datetime.now().astimezone().strftime("%Y%m%dT%H%M%S")
+    return path.with_name(f"{path.name}.{revision}.{stamp}.bak")
+
+
+def _migrate(connection: Connection) -> None:
+    """Runs the chain under one process lock and SQLite's write lock; foreign keys off, so that no batch cascades."""
+    config = Config()
+    config.set_main_option("script_location", str(scripts_directory()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with _lock:
+        _use_wal(connection)
+        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+        with immediate(connection):
+            if current_revision(connection) != HEAD:
+                command.upgrade(config, "head")
+        connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+
+
+def _use_wal(connection: Connection) -> None:
+    """WAL is kept in the file. Ten processes that open a new file at once race for it: the busy timeout doesn't
+    cover this change of mode, and whoever loses finds it done."""
+    try:
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):
+            raise
+
+
+def _is_known(revision: str) -> bool:
+    return any(script.revision == revision for script in ScriptDirectory(str(scripts_directory())).walk_revisions())
+
+
+def _mismatch(connection: Connection, revision: str) -> SchemaOutdated | SchemaTooNew:
+    name = _name(connection)
+    if _is_known(revision):
+        return SchemaOutdated(f"{name}: schema {revision} is older than {HEAD}; run: catalogdb db upgrade --db {name}")
+    return SchemaTooNew(f"{name}: schema {revision} is unknown to this version ({HEAD}); upgrade catalogdb")
+
+
+def _name(connection: Connection) -> str:
+    return str(database_path(connection.engine.url) or "catalog in memory")
