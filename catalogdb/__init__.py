@@ -1,4 +1,4 @@
-"""catalogdb: a catalog of the checkpoints on your disk."""
+"""catalogdb: a catalog of the checkpoints on your disk. Names are imported when first used, so that this is cheap."""
 
 from __future__ import annotations
 
@@ -8,19 +8,54 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from catalogdb.metadata import load_metadata as load_metadata
+    from catalogdb.builder import CheckpointCatalogBuilder, build_catalog
+    from catalogdb.catalog import Catalog
+    from catalogdb.lookup import extract_run_id_from_checkpoint, load_config, resolve_config_path
+    from catalogdb.metadata import (
+        CheckpointCatalog,
+        CheckpointCatalogEntry,
+        CheckpointMetadataV1,
+        load_metadata,
+        load_metadata_batch,
+        save_metadata,
+    )
+    from catalogdb.records import Checkpoint, ScanReport
+    from catalogdb.validation import MetadataValidator
 
-_HOMES = {
-    "CheckpointCatalog": "metadata",
-    "CheckpointCatalogEntry": "metadata",
-    "CheckpointMetadataV1": "metadata",
-    "MetadataValidator": "metadata",
-    "load_metadata": "metadata",
-    "load_metadata_batch": "metadata",
-    "save_metadata": "metadata",
+__all__ = [
+    "Catalog",
+    "Checkpoint",
+    "CheckpointCatalog",
+    "CheckpointCatalogBuilder",
+    "CheckpointCatalogEntry",
+    "CheckpointMetadataV1",
+    "MetadataValidator",
+    "ScanReport",
+    "build_catalog",
+    "extract_run_id_from_checkpoint",
+    "load_config",
+    "load_metadata",
+    "load_metadata_batch",
+    "resolve_config_path",
+    "save_metadata",
+]
+
+_MODULES = {
+    "catalog": ("Catalog",),
+    "builder": ("CheckpointCatalogBuilder", "build_catalog"),
+    "lookup": ("extract_run_id_from_checkpoint", "load_config", "resolve_config_path"),
+    "metadata": (
+        "CheckpointCatalog",
+        "CheckpointCatalogEntry",
+        "CheckpointMetadataV1",
+        "load_metadata",
+        "load_metadata_batch",
+        "save_metadata",
+    ),
+    "records": ("Checkpoint", "ScanReport"),
+    "validation": ("MetadataValidator",),
 }
-
-__all__ = sorted(_HOMES)
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

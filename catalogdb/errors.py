@@ -87,3 +87,7 @@ class ResolverError(CatalogError):
         self.reason = reason
         self.retryable = retryable
         super().__init__(f"{path}: {tier}: {reason}")
+
+
+class NetworkFilesystemWarning(UserWarning):
+    """A catalog on a filesystem where SQLite's locks can't be trusted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 State = Literal["ready", "writing", "truncated", "unreadable", "missing"]
@@ -104,8 +105,8 @@ class Weights:
 class MonitorState:
     """One Lightning ``ModelCheckpoint`` as it stood when the file was written.
 
-    ``mode`` comes from the callback's key; scores are floats, null where they could not be read; the paths in
-    ``best_k_models`` are those of the machine that trained.
+    ``mode`` comes from the callback's key, and so does ``by_steps``: it saves between epochs as well. Scores are
+    floats, null where they could not be read; the paths in ``best_k_models`` are those of the machine that trained.
     """
 
     monitor: str | None
@@ -115,6 +116,21 @@ class MonitorState:
     best_model_path: str | None = None
     last_model_path: str | None = None
     best_k_models: Mapping[str, float] = field(default_factory=dict)
+    by_steps: bool = False
+
+
+class LoopProgress(NamedTuple):
+    """Where in Lightning's fit loop a file was written.
+
+    ``in_epoch``: an epoch had begun and not ended; ``batch_processed`` and ``batch_completed``: nothing of the current
+    batch was left to do; ``last_batch``: it was the epoch's last; ``validated``: no validation was under way.
+    """
+
+    in_epoch: bool
+    batch_processed: bool
+    batch_completed: bool
+    last_batch: bool
+    validated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +146,8 @@ class CheckpointHeader:
     state: HeaderState = "ready"
     reason: str | None = None
     framework: str | None = None
+    framework_version: str | None = None
+    progress: LoopProgress | None = None
     epoch: int | None = None
     global_step: int | None = None
     monitors: tuple[MonitorState, ...] = ()
@@ -310,6 +328,16 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a scan is: candidates found and resolved; ``total`` is known once the walk is through."""
+
+    found: int
+    resolved: int
+    total: int | None
+    problems: int
+
+
+@dataclass(frozen=True, slots=True)
 class ScanReport:
     """What a scan did. ``total`` counts the rows of the scanned roots that are on disk, by the tier that carried them."""
 
@@ -339,6 +367,35 @@ class ScanReport:
     def to_dict(self) -> dict[str, Any]:
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {**values, "roots": list(self.roots), "problems": [problem.to_dict() for problem in self.problems]}
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The best checkpoints by a metric, best first.
+
+    ``left_out`` counts checkpoints that match the filter but have no finite value of the metric.
+    """
+
+    checkpoints: tuple[Checkpoint, ...]
+    mode: Mode
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeReport:
+    """``before`` is None for a file that was new; ``backup`` is where the old file was copied to."""
+
+    before: str | None
+    after: str
+    backup: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionReport:
+    """``current`` is None for a file that holds no catalog yet; ``head`` is what this version writes."""
+
+    current: str | None
+    head: str
 
 
 def sidecar_path(checkpoint_path: str) -> str:

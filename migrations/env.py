@@ -22,7 +22,7 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    from catalogdb.store.models import metadata  # noqa: PLC0415  (developers only: the product hands over a connection)
+    from catalogdb.store.models import metadata
 
     context.config.attributes["target_metadata"] = metadata
     with create_engine("sqlite:///scratch.db").connect() as scratch:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from catalogdb.discovery.folder import PLAIN_CONFIGS
 from catalogdb.discovery.identity import fingerprint
 from catalogdb.discovery.settle import state_of
 from catalogdb.discovery.walk import Walk, check_root
 
-__all__ = ["Walk", "check_root", "fingerprint", "state_of"]
+__all__ = ["PLAIN_CONFIGS", "Walk", "check_root", "fingerprint", "state_of"]

@@ -23,11 +23,21 @@ def stamp_of(status: os.stat_result) -> Stamp:
 class Folder:
     """One listed folder. ``parent`` is the one above it, None beyond what the walk has to know."""
 
-    __slots__ = ("_config", "_config_known", "_documents", "_has_own_configs", "has_hydra", "parent", "path")
+    __slots__ = (
+        "_config",
+        "_config_known",
+        "_config_names",
+        "_documents",
+        "_has_own_configs",
+        "has_hydra",
+        "parent",
+        "path",
+    )
 
-    def __init__(self, path: str, parent: Folder | None) -> None:
+    def __init__(self, path: str, parent: Folder | None, config_names: tuple[str, ...] = PLAIN_CONFIGS) -> None:
         self.path = path
         self.parent = parent
+        self._config_names = config_names
         self.has_hydra = False
         self._documents: dict[str, os.DirEntry[str] | None] = {}
         self._has_own_configs = False
@@ -35,17 +45,17 @@ class Folder:
         self._config_known = False
 
     @classmethod
-    def above(cls, path: str) -> Folder | None:
+    def above(cls, path: str, config_names: tuple[str, ...] = PLAIN_CONFIGS) -> Folder | None:
         """The folder above a root. Only the names that matter are asked for: it may hold anything."""
         upper = os.path.dirname(path)
         if upper == path:
             return None
         highest = os.path.dirname(upper)
-        folder = cls(upper, cls(highest, None) if highest != upper else None)
+        folder = cls(upper, cls(highest, None, config_names) if highest != upper else None, config_names)
         for each in (folder, folder.parent):
             if each is not None:
                 each.has_hydra = os.path.isdir(f"{each.path}/.hydra")
-                each._documents = {name: None for name in PLAIN_CONFIGS if os.path.isfile(f"{each.path}/{name}")}
+                each._documents = {name: None for name in config_names if os.path.isfile(f"{each.path}/{name}")}
         return folder
 
     def add(self, entry: os.DirEntry[str]) -> None:
@@ -79,8 +89,8 @@ class Folder:
             upper = self.parent
             self._config = (
                 (upper and (upper._hydra_config() or (upper.parent and upper.parent._hydra_config())))
-                or self._first_document(PLAIN_CONFIGS)
-                or (upper and upper._first_document(PLAIN_CONFIGS))
+                or self._first_document(self._config_names)
+                or (upper and upper._first_document(self._config_names))
                 or None
             )
             self._config_known = True

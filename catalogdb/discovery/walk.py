@@ -11,9 +11,9 @@ import stat
 from collections.abc import Iterator
 from itertools import islice
 
-from catalogdb.discovery.folder import Folder, stamp_of
+from catalogdb.discovery.folder import PLAIN_CONFIGS, Folder, stamp_of
 from catalogdb.errors import RootError
-from catalogdb.records import CHECKPOINT_SUFFIXES, Candidate, Problem
+from catalogdb.records import CHECKPOINT_SUFFIXES, Candidate, Problem, Source
 
 PASSED_OVER = frozenset(
     {
@@ -47,6 +47,8 @@ LABELS = ("last", "best", "latest", "model_best", "checkpoint_last", "checkpoint
 
 def check_root(root: str) -> None:
     """Raises RootError, one line, where ``root`` can't be scanned at all."""
+    if not is_utf8(root):
+        raise RootError(f"{root!a}: its name isn't UTF-8; rename it")
     try:
         with os.scandir(root) as entries:
             next(entries, None)
@@ -68,19 +70,27 @@ class Walk:
     symbolic link is walked once, after all real ones, and under its own path where that lies in the root.
     """
 
-    def __init__(self, root: str, *, below: str = "", suffixes: tuple[str, ...] = CHECKPOINT_SUFFIXES) -> None:
+    def __init__(
+        self,
+        root: str,
+        *,
+        below: str = "",
+        suffixes: tuple[str, ...] = CHECKPOINT_SUFFIXES,
+        config_names: tuple[str, ...] = PLAIN_CONFIGS,
+    ) -> None:
         self.root = root
         self.below = below
         self.problems: list[Problem] = []
         self.unlisted: list[str] = []
         self._suffixes = suffixes
+        self._config_names = config_names
         self._prefix = "/" if root == "/" else f"{root}/"
         self._hard_links: dict[tuple[int, int], str] = {}
         self._folder_links: list[tuple[str, str, Folder]] = []
 
     def __iter__(self) -> Iterator[Candidate]:
         start = self._prefix + self.below if self.below else self.root
-        yield from self._walk(start, self.below, Folder.above(start))
+        yield from self._walk(start, self.below, Folder.above(start, self._config_names))
         seen = {os.path.realpath(start)}
         while self._folder_links:
             path, rel_path, parent = self._folder_links.pop(0)
@@ -88,6 +98,18 @@ class Walk:
             if not any(real == known or real.startswith(known.rstrip("/") + "/") for known in seen):
                 seen.add(real)
                 yield from self._walk(path, rel_path, parent)
+
+    @staticmethod
+    def sources_of(folder_path: str, name: str) -> tuple[Source, ...]:
+        """The files that the row of one checkpoint depends on, as the walk would find them."""
+        folder = Folder(folder_path, Folder.above(folder_path))
+        try:
+            with os.scandir(folder_path) as listing:
+                for entry in listing:
+                    folder.add(entry)
+        except OSError:
+            return ()
+        return folder.sources_of(name)
 
     def chunks(self, size: int) -> Iterator[list[Candidate]]:
         """The same in lists of ``size``: as far as a scan looks ahead."""
@@ -108,7 +130,7 @@ class Walk:
                 self.unlisted.append(rel_path)
                 self.problems.append(Problem(path, None, f"folder can't be read: {error.strerror}"))
                 continue
-            folder = Folder(path, parent)
+            folder = Folder(path, parent, self._config_names)
             prefix = f"{rel_path}/" if rel_path else ""
             found, below = self._sort_entries(entries, folder, prefix)
             if found:
@@ -145,6 +167,9 @@ class Walk:
         return found, below
 
     def _candidate(self, entry: os.DirEntry[str], rel_path: str, folder: Folder) -> Candidate | None:
+        if not is_utf8(rel_path):
+            self.problems.append(Problem(entry.path, None, "its name isn't UTF-8; rename it to have it in the catalog"))
+            return None
         try:
             status = entry.stat()
             if not stat.S_ISREG(status.st_mode):
@@ -165,6 +190,17 @@ class Walk:
                 self.problems.append(Problem(entry.path, None, reason))
             return None
         return Candidate(self.root, rel_path, stamp, folder.sources_of(entry.name), target)
+
+
+def is_utf8(path: str) -> bool:
+    """False for a name with bytes that are no text: SQLite keeps text only."""
+    if path.isascii():
+        return True
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _passed_over(name: str) -> bool:

@@ -8,8 +8,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from catalogdb.formats.lightning_state import as_score, is_lightning, read_hyper_parameters, read_monitors
-from catalogdb.formats.plain import ReadTensor, as_count, as_mapping, mapping_at
+from catalogdb.formats.lightning_state import (
+    VERSION_KEY,
+    as_score,
+    is_lightning,
+    read_hyper_parameters,
+    read_monitors,
+    read_progress,
+)
+from catalogdb.formats.plain import ReadTensor, as_count, as_mapping, as_text, mapping_at
 from catalogdb.formats.safetensors import read_safetensors
 from catalogdb.formats.sniff import HEAD, Kind, sniff
 from catalogdb.formats.source import WHOLE_FILE, ByteSource, CutShort, Refused
@@ -71,6 +78,8 @@ def _read_torch_zip(source: ByteSource) -> CheckpointHeader:
     header = CheckpointHeader(
         format="torch_zip",
         framework="lightning" if lightning else None,
+        framework_version=as_text(checkpoint.get(VERSION_KEY)) if lightning else None,
+        progress=read_progress(checkpoint) if lightning else None,
         epoch=as_count(checkpoint.get("epoch")),
         global_step=as_count(checkpoint.get("global_step")),
         monitors=read_monitors(checkpoint, archive.number) if lightning else (),
@@ -80,8 +89,6 @@ def _read_torch_zip(source: ByteSource) -> CheckpointHeader:
     tensors = find_state_dict(checkpoint)
     if tensors is None:
         return header
-    for name, tensor in tensors.items():
-        archive.check(name, tensor)
     infos, weights = weigh(tensors, archive.checksum)
     return replace(header, tensors=infos, weights=weights)
 

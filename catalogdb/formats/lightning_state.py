@@ -12,17 +12,18 @@ from typing import Any, cast
 
 from catalogdb.formats.pickle_values import GlobalRef, TensorRef
 from catalogdb.formats.plain import ReadTensor, as_mapping, as_text, flatten, mapping_at
-from catalogdb.records import Mode, MonitorState, Scalar
+from catalogdb.records import LoopProgress, Mode, MonitorState, Scalar
 
 VERSION_KEY = "pytorch-lightning_version"
 HYPER_PARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
 
 MAX_KEY = 4096
 MAX_MONITORS = 64
-MAX_BEST_MODELS = 10_000
+MAX_BEST_MODELS = 1_000
 
 _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _STATE = re.compile(rf"\{{'monitor': (?:None|{_QUOTED}), 'mode': '(min|max)'[,}}]")
+_SAVES_BY_STEPS = re.compile(r"'every_n_train_steps': [1-9]|'train_time_interval': (?!None)")
 _ANY_MODE = re.compile(r"[{ ]'mode': '(min|max)'[,}]")
 
 
@@ -87,6 +88,29 @@ def _monitor(key: object, state: Mapping[Any, Any], read_tensor: ReadTensor) -> 
         best_model_path=as_text(state.get("best_model_path")),
         last_model_path=as_text(state.get("last_model_path")),
         best_k_models=best,
+        by_steps=type(key) is str and _SAVES_BY_STEPS.search(key) is not None,
+    )
+
+
+def read_progress(checkpoint: Mapping[Any, Any]) -> LoopProgress | None:
+    """The fit loop's counters; None where they aren't as Lightning 2 writes them
+    (``lightning/pytorch/loops/progress.py``, ``…/fit_loop.py``, ``…/training_epoch_loop.py``)."""
+    fit = mapping_at(mapping_at(checkpoint, "loops"), "fit_loop")
+    batch = mapping_at(fit, "epoch_loop.batch_progress")
+    current = mapping_at(batch, "current")
+    validation = mapping_at(mapping_at(fit, "epoch_loop.val_loop.batch_progress"), "current")
+    epochs = mapping_at(mapping_at(fit, "epoch_progress"), "total")
+    counters = [current.get(name) for name in ("ready", "processed", "completed")]
+    counters += [validation.get("ready"), validation.get("completed"), epochs.get("ready"), epochs.get("completed")]
+    if not all(type(counter) is int for counter in counters):
+        return None
+    ready, processed, completed, asked, validated, begun, ended = cast("list[int]", counters)
+    return LoopProgress(
+        in_epoch=ended == begun - 1,
+        batch_processed=processed == ready,
+        batch_completed=completed == ready,
+        last_batch=batch.get("is_last_batch") is True,
+        validated=validated == asked,
     )
 
 

@@ -2,8 +2,8 @@
 
 It is one loop over the bytes, without recursion, and holds its bounds before the memory or the time is spent:
 
-- steps: each makes at most about 90 bytes that aren't in the pickle, so their number bounds memory (180 MB at
-  worst) and time (under a second); tensors read at one go, each about 1 kB, have a bound of their own;
+- steps: each makes at most about 90 bytes that aren't in the pickle, so their number bounds memory (100 to
+  150 MB) and time (under a second); tensors read at one go, each about 1 kB, have a bound of their own;
 - text and bytes in total; digits of numbers; memo indexes; names; nesting of marks; copying done by the calls that
   are read as data (Meter).
 """
@@ -20,7 +20,7 @@ from catalogdb.formats.pickle_values import StorageRef, Stub
 from catalogdb.formats.source import Refused
 
 MAX_PICKLE = 64 * 1024 * 1024
-MAX_STEPS = 2_000_000
+MAX_STEPS = 1_500_000
 """600 parameters with Adam's state take 9,000."""
 MAX_TENSORS = 100_000
 MAX_MARKS = 4_000
@@ -68,7 +68,7 @@ class _Reader(Machine):
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
         self.tensors = 0
-        self.ints: dict[bytes, int] = {}
+        self.numbers: dict[bytes, int] = {}
         self.tuples: dict[bytes | None, tuple[int, ...]] = {None: ()}
 
     def run(self) -> object:
@@ -180,7 +180,7 @@ class _Reader(Machine):
             kind, storage_type, length, key, put_key, location, numel, put_pid,
             offset, shape, put_shape, stride, put_stride, grad, hooks, put_hooks, dtype, put_args, put_tensor,
         ) = found.groups()  # fmt: skip
-        stack, memo = self.stack, self.memo
+        stack, memo, numbers, tuples = self.stack, self.memo, self.numbers, self.tuples
         if length != _KEY_LENGTHS[len(key)] or memo.get(kind) != "storage":
             return False
         self.tensors += 1
@@ -189,37 +189,43 @@ class _Reader(Machine):
         name = str(key, "ascii")
         type_ref = memo[storage_type]
         memo[put_key] = name
-        pid = (memo[kind], type_ref, name, memo[location], self._int(numel))
+        count = numbers.get(numel)
+        if count is None:
+            count = self._number(numel)
+        pid = ("storage", type_ref, name, memo[location], count)
         memo[put_pid] = pid
-        size = self._tuple(shape)
+        start = numbers.get(offset)
+        if start is None:
+            start = self._number(offset)
+        size = tuples.get(shape)
+        if size is None:
+            size = self._tuple(shape)
         if put_shape:
             memo[put_shape] = size
-        steps = self._tuple(stride)
+        steps = tuples.get(stride)
+        if steps is None:
+            steps = self._tuple(stride)
         if put_stride:
             memo[put_stride] = steps
-        made_hooks = self.make(memo[hooks], ())
+        made_hooks = self.make(memo[hooks], ())  # an OrderedDict
         memo[put_hooks] = made_hooks
-        args: tuple[Any, ...] = (StorageRef(pid), self._int(offset), size, steps, grad == b"\x88", made_hooks)
+        args: tuple[Any, ...] = (StorageRef(pid), start, size, steps, grad == b"\x88", made_hooks)
         if dtype:
             args = (*args, memo[dtype])
         memo[put_args] = args
         memo[put_tensor] = stack[-1] = self.make(stack[-1], args)
         return True
 
-    def _int(self, raw: bytes) -> int:
+    def _number(self, raw: bytes) -> int:
         """A BININT1, BININT2 or (positive) BININT, remembered: sizes repeat from layer to layer."""
-        number = self.ints.get(raw)
-        if number is None:
-            number = self.ints[raw] = int.from_bytes(raw[1:], "little")
+        number = self.numbers[raw] = int.from_bytes(raw[1:], "little")
         return number
 
-    def _tuple(self, raw: bytes | None) -> tuple[int, ...]:
-        """The tuple of ints that ``raw`` pushes: ``)``, TUPLE1 to TUPLE3, or MARK … TUPLE."""
-        numbers = self.tuples.get(raw)
-        if numbers is None and raw is not None:
-            opcodes = _ONE_INT.findall(raw, 1 if raw[0] == 0x28 else 0)
-            numbers = self.tuples[raw] = tuple(map(self._int, opcodes))
-        return numbers or ()
+    def _tuple(self, raw: bytes) -> tuple[int, ...]:
+        """The tuple of ints that ``raw`` pushes with TUPLE1 to TUPLE3 or MARK … TUPLE, remembered."""
+        opcodes = _ONE_INT.findall(raw, 1 if raw[0] == 0x28 else 0)
+        made = self.tuples[raw] = tuple(map(self._number, opcodes))
+        return made
 
 
 def _persistent(pid: object) -> object:

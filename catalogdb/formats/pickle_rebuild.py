@@ -135,6 +135,11 @@ def _encode(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
         return Stub(ref, args)
 
 
+def _bytes(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
+    """``bytes()``: how protocols 0 to 2 write ``b""``."""
+    return Stub(ref, args) if args else b""
+
+
 _NUMPY_CODES = {"f8": "d", "f4": "f", "f2": "e", "b1": "?"} | {
     f"{sign}{size}": code
     for sign, codes in (("i", "bhiq"), ("u", "BHIQ"))
@@ -211,7 +216,13 @@ _BUILDERS: dict[tuple[str, str], Builder] = {
 _BUILDERS |= {
     (module, name): builder
     for module in ("builtins", "__builtin__")
-    for name, builder in (("dict", _dict), ("set", _sequence), ("frozenset", _sequence), ("list", _sequence))
+    for name, builder in (
+        ("bytes", _bytes),
+        ("dict", _dict),
+        ("set", _sequence),
+        ("frozenset", _sequence),
+        ("list", _sequence),
+    )
 }
 _BUILDERS |= {
     (module, name): builder

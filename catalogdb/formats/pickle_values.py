@@ -174,7 +174,10 @@ def describe(ref: TensorRef) -> Tensor | None:
         dtype = dtype or _STORAGE_DTYPES.get(kind.name)
     elif storage is not None:
         return None
-    return None if dtype is None else Tensor(dtype, shape, stride, offset, key, math.prod(shape))
+    numel = math.prod(shape)
+    if dtype is None or numel > MAX_DIM:
+        return None
+    return Tensor(dtype, shape, stride, offset, key, numel)
 
 
 def _dtype_name(dtype: object) -> str | None:

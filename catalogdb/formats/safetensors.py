@@ -60,7 +60,7 @@ def read_safetensors(source: ByteSource) -> CheckpointHeader:
     header = _load(source.read_exactly(8, length, "the safetensors header"))
     metadata = header.pop("__metadata__", None)
     tensors = _read_tensors(header, source.size - 8 - length)
-    infos, weights = weigh(tensors, lambda tensor: None)
+    infos, weights = weigh(tensors, lambda name, tensor: None)
     counts, params = _read_metadata(metadata)
     return CheckpointHeader(
         format="safetensors",

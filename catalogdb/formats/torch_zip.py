@@ -42,34 +42,33 @@ class TorchZip:
     def __init__(self, source: ByteSource) -> None:
         self._source = source
         directory = read_directory(source)
-        self._entries = directory.entries
+        self._directory = directory
         self._stem = _find_stem(directory)
         self._storages: dict[str, bytes | None] = {}
         self._big_endian: bool | None = None
 
     def read_checkpoint(self) -> object:
-        name = f"{self._stem}/data.pkl"
+        entry = self._find("data.pkl")
+        if entry is None:
+            raise Refused("the zip has no data.pkl")
         try:
-            return read_pickle(read_entry(self._source, name, self._entries[name], limit=MAX_PICKLE))
+            return read_pickle(read_entry(self._source, entry, limit=MAX_PICKLE))
         except CutShort as error:  # the directory was whole, so the file wasn't cut: the entry lies
             raise Refused(str(error)) from error
 
-    def checksum(self, tensor: Tensor) -> int | None:
-        """The CRC-32 of the tensor's storage; None where it isn't known (``set_crc32_options(False)`` writes 0)."""
-        entry = self._entry(tensor)
-        if entry is None:
-            return None
-        return entry.crc if entry.crc or not entry.size else None
+    def checksum(self, name: str, tensor: Tensor) -> int | None:
+        """The CRC-32 of the tensor's storage; None where it isn't known (``set_crc32_options(False)`` writes 0).
 
-    def check(self, name: str, tensor: Tensor) -> None:
-        """Refused where the tensor's storage isn't in the zip, or is smaller than the tensor."""
+        Refused where the storage isn't in the zip, or is smaller than the tensor.
+        """
         if tensor.key is None:
-            return
-        entry = self._entry(tensor)
+            return None
+        entry = self._find(f"data/{tensor.key}")
         if entry is None:
             raise Refused(f"the storage of {name[:80]!r} is missing")
         if tensor.extent * ITEM_SIZES.get(tensor.dtype, 0) > entry.size:
             raise Refused(f"the tensor {name[:80]!r} is larger than its storage")
+        return entry.crc if entry.crc or not entry.size else None
 
     def number(self, ref: TensorRef) -> bool | int | float | None:
         """The number in a tensor of one element, if its storage is small; else None."""
@@ -91,18 +90,17 @@ class TorchZip:
         code = _CODES.get(tensor.dtype)
         return None if code is None else _unpack(order + code, raw)
 
-    def _entry(self, tensor: Tensor) -> Entry | None:
-        return None if tensor.key is None else self._entries.get(f"{self._stem}/data/{tensor.key}")
+    def _find(self, name: str) -> Entry | None:
+        return self._directory.find(f"{self._stem}/{name}")
 
     def _storage(self, key: str) -> bytes | None:
         if key in self._storages:
             return self._storages[key]
-        name = f"{self._stem}/data/{key}"
-        entry = self._entries.get(name)
+        entry = self._find(f"data/{key}")
         content = None
         if entry is not None and entry.size <= SMALL_STORAGE and len(self._storages) < MAX_STORAGES_READ:
             try:
-                content = read_entry(self._source, name, entry, limit=SMALL_STORAGE)
+                content = read_entry(self._source, entry, limit=SMALL_STORAGE)
             except CutShort as error:
                 raise Refused(str(error)) from error
         self._storages[key] = content
@@ -110,9 +108,8 @@ class TorchZip:
 
     def _is_big_endian(self) -> bool:
         if self._big_endian is None:
-            name = f"{self._stem}/byteorder"
-            entry = self._entries.get(name)
-            self._big_endian = entry is not None and read_entry(self._source, name, entry, limit=16) == b"big"
+            entry = self._find("byteorder")
+            self._big_endian = entry is not None and read_entry(self._source, entry, limit=16) == b"big"
         return self._big_endian
 
 
@@ -123,7 +120,7 @@ def _unpack(layout: str, raw: bytes) -> bool | int | float:
 
 def _find_stem(directory: Directory) -> str:
     """The one top folder. torch's reader asks for a ``version`` record, so a zip without is not torch's."""
-    names = directory.entries.keys()
+    names = directory.names
     stems = [name[: -len("/data.pkl")] for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
     if not stems:
         raise NotTorch("a zip without data.pkl")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from catalogdb.formats.pickle_values import Tensor, TensorRef, describe
@@ -16,6 +16,7 @@ BOOKKEEPING = ("running_mean", "running_var", "num_batches_tracked")
 """``torch/nn/modules/batchnorm.py``: buffers that no optimizer trains."""
 
 MAX_NUMBER = 2**63 - 1
+MAX_TENSORS = 100_000
 
 
 def find_state_dict(checkpoint: Mapping[Any, Any]) -> dict[str, Tensor] | None:
@@ -36,6 +37,8 @@ def _tensors(mapping: Mapping[Any, Any] | None) -> dict[str, Tensor] | None:
     refs = {key: value for key, value in mapping.items() if type(value) is TensorRef and type(key) is str}
     if 2 * len(refs) <= len(mapping):
         return None
+    if len(refs) > MAX_TENSORS:
+        raise Refused(f"weights of {len(refs)} tensors")
     tensors: dict[str, Tensor] = {}
     for name, ref in refs.items():
         tensor = describe(ref)
@@ -46,9 +49,9 @@ def _tensors(mapping: Mapping[Any, Any] | None) -> dict[str, Tensor] | None:
 
 
 def weigh(
-    tensors: Mapping[str, Tensor], checksum: Callable[[Tensor], int | None]
+    tensors: Mapping[str, Tensor], checksum: Callable[[str, Tensor], int | None]
 ) -> tuple[tuple[TensorInfo, ...], Weights]:
-    """The tensors in their order, and what they add up to. ``checksum`` is that of a tensor's storage, if known.
+    """The tensors in their order, and what they add up to. ``checksum(name, tensor)`` is its storage's, if known.
 
     Of tensors that share storage, offset and shape (tied weights) one is counted.
     """
@@ -68,16 +71,16 @@ def weigh(
     if total > MAX_NUMBER:
         raise Refused("the tensors have more elements than a file can hold")
     infos = tuple(TensorInfo(name, tensor.shape, tensor.dtype) for name, tensor in tensors.items())
-    fingerprint = _fingerprint((name, tensor, checksum(tensor)) for name, tensor in sorted(tensors.items()))
-    return infos, Weights(total, len(tensors), dtypes, fingerprint)
+    checksums = {name: checksum(name, tensor) for name, tensor in tensors.items()}
+    return infos, Weights(total, len(tensors), dtypes, _fingerprint(tensors, checksums))
 
 
-def _fingerprint(tensors: Iterable[tuple[str, Tensor, int | None]]) -> str | None:
+def _fingerprint(tensors: Mapping[str, Tensor], checksums: Mapping[str, int | None]) -> str | None:
     """A digest over name, dtype, shape, offset, stride and the storage's CRC-32; null if one CRC isn't known."""
+    if None in checksums.values():
+        return None
     digest = hashlib.blake2b(digest_size=16)
-    for name, tensor, checksum in tensors:
-        if checksum is None:
-            return None
-        line = f"{name!r} {tensor.dtype} {tensor.shape} {tensor.offset} {tensor.stride} {checksum}\n"
+    for name, tensor in sorted(tensors.items()):
+        line = f"{name!r} {tensor.dtype} {tensor.shape} {tensor.offset} {tensor.stride} {checksums[name]}\n"
         digest.update(line.encode("utf-8"))
     return digest.hexdigest()

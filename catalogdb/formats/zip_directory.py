@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import KeysView
+from operator import itemgetter
 from typing import NamedTuple
 
 from catalogdb.formats.source import ByteSource, CutShort, Refused
@@ -19,10 +21,14 @@ MAX_ENTRIES = 200_000
 _END = struct.Struct("<4s4xHHIIH")
 _END64_LOCATOR = struct.Struct("<4s4xQ4x")
 _END64 = struct.Struct("<4s20xQQQQ")
-_CENTRAL = struct.Struct("<4s4xHH4xIIIHHH8xI")
+_CENTRAL = struct.Struct("<I4xHH4xIIIHHH8xI")
 _LOCAL = struct.Struct("<4s22xHH")
 _EXTRA = struct.Struct("<HH")
 _U64 = struct.Struct("<Q")
+
+_PLACE = itemgetter(9)
+_IN_ZIP64 = 0xFFFFFFFF
+"""Stands for a number that the zip64 field holds."""
 
 _TAIL = 64 * 1024
 _MAX_COMMENT = 0xFFFF
@@ -31,26 +37,42 @@ _LOCAL_EXTRA_GUESS = 192
 
 
 class Entry(NamedTuple):
-    """One file of the zip, as the central directory describes it. ``end`` is the least its bytes reach to."""
+    """One file of the zip, as the central directory describes it."""
 
-    crc: int
+    name: str
+    flags: int
     method: int
+    crc: int
     stored_size: int
     size: int
     header_at: int
-    name_length: int
-    encrypted: bool
+
+
+_Record = tuple[int, int, int, int, int, int, int, int, int, int]
+"""As _CENTRAL unpacks it: signature, flags, method, crc, stored size, size, three lengths, header's place."""
+
+
+class Directory:
+    """The zip's entries by name, in the archive's order; entries are made when they are asked for.
+
+    Names are bytes read as Latin-1, which loses nothing: they are compared, never shown as they stand.
+    """
+
+    __slots__ = ("_records",)
+
+    def __init__(self, records: dict[str, _Record]) -> None:
+        self._records = records
 
     @property
-    def end(self) -> int:
-        return self.header_at + 30 + self.name_length + self.stored_size
+    def names(self) -> KeysView[str]:
+        return self._records.keys()
 
-
-class Directory(NamedTuple):
-    """``entries`` by name, in the archive's order; ``start`` is where the central directory begins."""
-
-    entries: dict[str, Entry]
-    start: int
+    def find(self, name: str) -> Entry | None:
+        record = self._records.get(name)
+        if record is None:
+            return None
+        _, flags, method, crc, stored, size, _, _, _, header_at = record
+        return Entry(name, flags, method, crc, stored, size, header_at)
 
 
 def read_directory(source: ByteSource) -> Directory:
@@ -65,9 +87,9 @@ def read_directory(source: ByteSource) -> Directory:
     if start + size > limit or size < count * _CENTRAL.size:
         raise Refused("the zip's end record lies about its directory")
     table = source.read_exactly(start, size, "the zip's directory")
-    entries = _parse(table, count)
-    _check_places(entries, start)
-    return Directory(entries, start)
+    records = _parse(table, count)
+    _check_places(records, start)
+    return Directory(records)
 
 
 def _find_end(source: ByteSource) -> tuple[int, int, int, int]:
@@ -83,7 +105,7 @@ def _find_end(source: ByteSource) -> tuple[int, int, int, int]:
         raise CutShort("the zip has no end record")
     _, _, count, size, start, _ = _END.unpack_from(tail, at)
     end_at = tail_at + at
-    if 0xFFFF not in (count,) and 0xFFFFFFFF not in (size, start):
+    if count != 0xFFFF and _IN_ZIP64 not in (size, start):
         return count, size, start, end_at
     locator = source.read(end_at - _END64_LOCATOR.size, _END64_LOCATOR.size)
     if len(locator) != _END64_LOCATOR.size or locator[:4] != b"PK\x06\x07":
@@ -106,27 +128,30 @@ def _end_record_in(tail: bytes) -> int:
     return -1
 
 
-def _parse(table: bytes, count: int) -> dict[str, Entry]:
-    entries: dict[str, Entry] = {}
+def _parse(table: bytes, count: int) -> dict[str, _Record]:
+    records: dict[str, _Record] = {}
     unpack, fixed, at = _CENTRAL.unpack_from, _CENTRAL.size, 0
-    for _ in range(count):
-        if at + fixed > len(table):
-            raise Refused("the zip's directory ends too early")
-        signature, flags, method, crc, stored, size, name_len, extra_len, comment_len, offset = unpack(table, at)
-        name_end = at + fixed + name_len
-        if signature != b"PK\x01\x02" or name_end + extra_len + comment_len > len(table):
-            raise Refused("the zip's directory is damaged")
-        name = str(table[at + fixed : name_end], "utf-8", "replace")
-        if 0xFFFFFFFF in (stored, size, offset):
-            extra = table[name_end : name_end + extra_len]
-            size, stored, offset = _zip64_values(extra, size, stored, offset)
-        if name in entries:
-            raise Refused(f"the zip has two entries of one name ({name[:80]!r})")
-        entries[name] = Entry(crc, method, stored, size, offset, name_len, bool(flags & 1))
-        at = name_end + extra_len + comment_len
+    text = table.decode("latin-1")
+    try:
+        for _ in range(count):
+            record = unpack(table, at)
+            signature, flags, method, crc, stored, size, name_len, extra_len, comment_len, offset = record
+            if signature != 0x02014B50:
+                raise Refused("the zip's directory is damaged")
+            name_at = at + fixed
+            at = name_at + name_len
+            if stored == _IN_ZIP64 or size == _IN_ZIP64 or offset == _IN_ZIP64:
+                size, stored, offset = _zip64_values(table[at : at + extra_len], size, stored, offset)
+                record = (signature, flags, method, crc, stored, size, name_len, extra_len, comment_len, offset)
+            records[text[name_at:at]] = record
+            at += extra_len + comment_len
+    except struct.error:
+        raise Refused("the zip's directory ends too early") from None
+    if len(records) != count:
+        raise Refused("the zip has two entries of one name")
     if at != len(table):
-        raise Refused("the zip's directory holds more than its entries")
-    return entries
+        raise Refused("the zip's directory and its end record differ in size")
+    return records
 
 
 def _zip64_values(extra: bytes, *values: int) -> list[int]:
@@ -139,7 +164,7 @@ def _zip64_values(extra: bytes, *values: int) -> list[int]:
             stop = min(at + length, len(extra))
             found = []
             for value in values:
-                if value == 0xFFFFFFFF and at + 8 <= stop:
+                if value == _IN_ZIP64 and at + 8 <= stop:
                     value = _U64.unpack_from(extra, at)[0]
                     at += 8
                 found.append(value)
@@ -148,37 +173,34 @@ def _zip64_values(extra: bytes, *values: int) -> list[int]:
     return list(values)
 
 
-def _check_places(entries: dict[str, Entry], start: int) -> None:
+def _check_places(records: dict[str, _Record], start: int) -> None:
     """No entry may reach into the next one or into the directory: overlapping entries are how zip bombs are made."""
     reached = 0
-    for entry in sorted(entries.values(), key=_place):
-        if entry.header_at < reached:
+    for _, _, method, _, stored, size, name_len, _, _, header_at in sorted(records.values(), key=_PLACE):
+        if header_at < reached:
             raise Refused("the zip's entries overlap")
-        reached = entry.header_at + 30 + entry.name_length + entry.stored_size
+        if method == 0 and size != stored:
+            raise Refused("the zip lies about the size of a stored entry")
+        reached = header_at + _LOCAL.size + name_len + stored
     if reached > start:
         raise Refused("the zip's entries reach into its directory")
-    if any(entry.method == 0 and entry.size != entry.stored_size for entry in entries.values()):
-        raise Refused("the zip lies about the size of a stored entry")
 
 
-def _place(entry: Entry) -> int:
-    return entry.header_at
-
-
-def read_entry(source: ByteSource, name: str, entry: Entry, *, limit: int) -> bytes:
+def read_entry(source: ByteSource, entry: Entry, *, limit: int) -> bytes:
     """An entry's content, inflated if need be, its checksum verified where there is one.
 
     Refused where it is larger than ``limit`` or differs from what the directory says.
     """
+    name = entry.name.rpartition("/")[2]
     if entry.size > limit or entry.stored_size > limit:
         raise Refused(f"{name!r} has {max(entry.size, entry.stored_size)} bytes, more than {limit}")
-    if entry.encrypted:
+    if entry.flags & 1:
         raise Refused(f"{name!r} is encrypted")
-    block = source.read(entry.header_at, _LOCAL.size + entry.name_length + _LOCAL_EXTRA_GUESS + entry.stored_size)
+    block = source.read(entry.header_at, _LOCAL.size + len(entry.name) + _LOCAL_EXTRA_GUESS + entry.stored_size)
     if len(block) < _LOCAL.size:
         raise CutShort(f"the file ends inside {name!r}")
     signature, name_len, extra_len = _LOCAL.unpack_from(block)
-    if signature != b"PK\x03\x04" or block[_LOCAL.size : _LOCAL.size + name_len].decode("utf-8", "replace") != name:
+    if signature != b"PK\x03\x04" or block[_LOCAL.size : _LOCAL.size + name_len].decode("latin-1") != entry.name:
         raise Refused(f"the zip's directory and the header of {name!r} differ")
     begin = _LOCAL.size + name_len + extra_len
     data = block[begin : begin + entry.stored_size]

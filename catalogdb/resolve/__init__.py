@@ -1,0 +1,20 @@
+"""From a candidate to what is known about it: sidecar, then W&B, then inference."""
+
+from __future__ import annotations
+
+from catalogdb.resolve.base import Hints, Resolver
+from catalogdb.resolve.chain import Answer, ResolverChain, merge
+from catalogdb.resolve.config import config_facts
+from catalogdb.resolve.inference import InferenceResolver
+from catalogdb.resolve.sidecar import SidecarResolver
+
+__all__ = [
+    "Answer",
+    "Hints",
+    "InferenceResolver",
+    "Resolver",
+    "ResolverChain",
+    "SidecarResolver",
+    "config_facts",
+    "merge",
+]

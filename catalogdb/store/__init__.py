@@ -1,0 +1,11 @@
+"""The catalog's file: its schema, the one writer, the many readers."""
+
+from __future__ import annotations
+
+from catalogdb.store.catalog_store import Store
+from catalogdb.store.known import Known, Root
+from catalogdb.store.ledger import Ledger
+from catalogdb.store.reader import Reader, SqlResult
+from catalogdb.store.status import CatalogStatus
+
+__all__ = ["CatalogStatus", "Known", "Ledger", "Reader", "Root", "SqlResult", "Store"]

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from catalogdb.errors import CatalogError, DatabaseError, UsageError
 
@@ -38,12 +38,11 @@ def database_path(url: URL) -> Path | None:
 
 
 def make_engine(url: URL) -> Engine:
-    """An engine whose transactions begin where SQLAlchemy says so, IMMEDIATE unless the connection is a reader's."""
-    path = database_path(url)
-    if path is None:
+    """The writer's engine. Transactions begin where the code says so, and with a lock."""
+    if database_path(url) is None:
         engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
     else:
-        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+        engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: Any) -> None:
@@ -54,6 +53,35 @@ def make_engine(url: URL) -> Engine:
         connection.execute("PRAGMA cache_size = -32768")
 
     return engine
+
+
+def make_reading_engine(url: URL) -> Engine:
+    """The readers' engine: connections that are kept open, and can't write. For a catalog that is a file."""
+    engine = create_engine(url, poolclass=QueuePool, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA cache_size = -32768")
+
+    return engine
+
+
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """A connection that sees one state of the catalog, however much is written meanwhile."""
+    with failures_of(database_path(engine.url)), engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        own = isinstance(raw, sqlite3.Connection) and not raw.in_transaction
+        if own:
+            connection.exec_driver_sql("BEGIN")
+        try:
+            yield connection
+        finally:
+            if own:
+                connection.exec_driver_sql("ROLLBACK")
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -15,21 +14,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 from catalogdb.errors import DatabaseError, SchemaOutdated, SchemaTooNew
+from catalogdb.records import UpgradeReport
 from catalogdb.store.engine import database_path, failures_of, immediate
 
 HEAD = "0001"
 """The newest revision. A test holds it equal to the scripts' head, so that opening a catalog needs no Alembic run."""
 
 _lock = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class UpgradeReport:
-    """``before`` is None for a file that was new; ``backup`` is where the old file was copied to."""
-
-    before: str | None
-    after: str
-    backup: Path | None
 
 
 def scripts_directory() -> Path:
@@ -51,7 +42,9 @@ def current_revision(connection: Connection) -> str | None:
     tables = {row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if "alembic_version" not in tables:
         if tables - {"sqlite_sequence"}:
-            raise SchemaTooNew(f"{_name(connection)}: is another program's database, not a catalog; choose another file")
+            raise SchemaTooNew(
+                f"{_name(connection)}: is another program's database, not a catalog; choose another file"
+            )
         return None
     row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").fetchone()
     return str(row[0]) if row else None

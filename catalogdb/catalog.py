@@ -1,0 +1,228 @@
+"""``Catalog``: the facade that commands, notebooks and other tools use. It wires the rooms and holds no logic."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Literal, overload
+
+from catalogdb.discovery import PLAIN_CONFIGS, check_root
+from catalogdb.errors import NotFound, UsageError
+from catalogdb.ingest import Ingest
+from catalogdb.query import ask
+from catalogdb.records import Checkpoint, Progress, Ranking, RevisionReport, ScanReport, UpgradeReport
+from catalogdb.resolve import InferenceResolver, Resolver, ResolverChain, SidecarResolver
+from catalogdb.settings import Settings, load_settings, normalise_url
+from catalogdb.store import CatalogStatus, SqlResult, Store
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Catalog:
+    """The catalog of one database file. Use it as a context manager; methods may be called from several threads."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+
+    @classmethod
+    def open(cls, url: str | os.PathLike[str] | None = None, *, settings: Settings | None = None) -> Catalog:
+        """Opens a catalog: a SQLAlchemy URL, the path of a SQLite file, or what the settings name.
+
+        A file that isn't there is made; an older schema raises SchemaOutdated, an unknown one SchemaTooNew, and a
+        file that can't be used DatabaseError. ``sqlite://`` is a catalog in memory.
+        """
+        settings = settings or load_settings()
+        return cls(Store.open(_url(url, settings)), settings)
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._store.close()
+
+    @property
+    def url(self) -> str:
+        return self._store.url
+
+    def scan(
+        self,
+        *roots: str | os.PathLike[str],
+        full: bool = False,
+        use_wandb: bool = True,
+        workers: int | None = None,
+        config_names: tuple[str, ...] = PLAIN_CONFIGS,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> ScanReport:
+        """Brings the rows of ``roots`` in line with the disk, and reads only what changed; ``full`` reads everything.
+
+        Raises RootError for a root that can't be scanned, before anything is written. Everything else that is wrong
+        with single files is in the report. ``workers`` is the number of reading threads, worth it where the disk,
+        not the processor, is slow; ``config_names`` are the plain configs looked for beside a checkpoint.
+        """
+        given = roots or self._settings.roots
+        if not given:
+            raise UsageError("no root to scan; name the folder that holds the outputs")
+        paths = _outermost([str(Path(root).resolve()) for root in given])
+        for path in paths:
+            check_root(path)
+        with self._store.ledger() as ledger:
+            ingest = Ingest(
+                ledger,
+                ResolverChain(self._tiers(use_wandb=use_wandb)),
+                suffixes=self._settings.suffixes,
+                config_names=config_names,
+                workers=workers or 1,
+                full=full,
+                on_progress=on_progress,
+            )
+            return ingest.scan(paths)
+
+    def _tiers(self, *, use_wandb: bool) -> list[Resolver]:
+        """The order of trust. The W&B tier's seat is between the two: ``use_wandb`` is for it."""
+        del use_wandb
+        return [SidecarResolver(), InferenceResolver()]
+
+    def rank(
+        self,
+        metric: str,
+        *,
+        mode: str | None = None,
+        where: str = "",
+        limit: int | None = 1,
+        per: str | None = None,
+    ) -> Ranking:
+        """The best checkpoints by a metric, best first; with ``per`` the best of each value of that field.
+
+        ``mode`` is ``min`` or ``max``; without it the recorded one counts, then what the metric's name means.
+        Raises QueryError for an unknown metric or field, and where the direction can't be told.
+        """
+        return ask.rank(self._store, metric, mode=mode, where=where, limit=limit, per=per)
+
+    @overload
+    def best(
+        self, metric: str, *, mode: str | None = None, where: str = "", limit: None = None, per: None = None
+    ) -> Checkpoint | None: ...
+
+    @overload
+    def best(
+        self, metric: str, *, mode: str | None = None, where: str = "", limit: int, per: str | None = None
+    ) -> list[Checkpoint]: ...
+
+    @overload
+    def best(
+        self, metric: str, *, mode: str | None = None, where: str = "", limit: int | None = None, per: str
+    ) -> list[Checkpoint]: ...
+
+    def best(
+        self,
+        metric: str,
+        *,
+        mode: str | None = None,
+        where: str = "",
+        limit: int | None = None,
+        per: str | None = None,
+    ) -> Checkpoint | list[Checkpoint] | None:
+        """The best checkpoint by a metric, or None; a list with ``limit`` or ``per``. See ``rank``."""
+        if limit is None and per is None:
+            return next(iter(self.rank(metric, mode=mode, where=where).checkpoints), None)
+        return list(self.rank(metric, mode=mode, where=where, limit=limit, per=per).checkpoints)
+
+    @overload
+    def search(
+        self,
+        where: str = "",
+        *,
+        order_by: str | Sequence[str] = (),
+        max_results: int | None = 1000,
+        output_format: Literal["list"] = "list",
+    ) -> list[Checkpoint]: ...
+
+    @overload
+    def search(
+        self,
+        where: str = "",
+        *,
+        order_by: str | Sequence[str] = (),
+        max_results: int | None = 1000,
+        output_format: Literal["pandas"],
+    ) -> pandas.DataFrame: ...
+
+    def search(
+        self,
+        where: str = "",
+        *,
+        order_by: str | Sequence[str] = (),
+        max_results: int | None = 1000,
+        output_format: Literal["list", "pandas"] = "list",
+    ) -> list[Checkpoint] | pandas.DataFrame:
+        """The checkpoints that match a filter. ``max_results=None`` is all; ``pandas`` needs that extra."""
+        found = list(self.iter_search(where, order_by=order_by, max_results=max_results))
+        return ask.to_frame(found) if output_format == "pandas" else found
+
+    def iter_search(
+        self, where: str = "", *, order_by: str | Sequence[str] = (), max_results: int | None = None
+    ) -> Iterator[Checkpoint]:
+        """The same, one after the other, in bounded memory."""
+        return ask.search(self._store, where, order_by=order_by, limit=max_results)
+
+    def count(self, where: str = "") -> int:
+        return ask.count(self._store, where)
+
+    def get(self, ref: int | str | os.PathLike[str]) -> Checkpoint:
+        """A checkpoint by id, path, or ``@alias``. Raises NotFound."""
+        found = ask.find(self._store, ref)
+        if found is None:
+            raise NotFound(f"{ref}: no such checkpoint in {self.url}; scan the folder that holds it")
+        return found
+
+    def metric_names(self) -> list[str]:
+        """The names of all metrics, sorted."""
+        return ask.metric_names(self._store)
+
+    def sql(self, query: str, parameters: Mapping[str, object] = MappingProxyType({})) -> SqlResult:
+        """Rows of a read-only SQL query over the views. Raises UsageError for one that fails, or would write."""
+        return self._store.sql(query, parameters)
+
+    def status(self) -> CatalogStatus:
+        return self._store.status()
+
+    def backup(self, destination: str | os.PathLike[str]) -> Path:
+        """A consistent copy, made while others read and write. Raises DatabaseError where the file exists."""
+        return self._store.backup(Path(destination))
+
+    def check(self) -> list[str]:
+        """What is wrong with the file: SQLite's integrity and foreign keys. Empty where it's sound."""
+        return self._store.check()
+
+    @staticmethod
+    def upgrade(url: str | os.PathLike[str] | None = None, *, settings: Settings | None = None) -> UpgradeReport:
+        """Brings an older catalog to this version's schema; a copy of the old file is made first."""
+        return Store.upgrade(_url(url, settings or load_settings()))
+
+    @staticmethod
+    def revision(url: str | os.PathLike[str] | None = None, *, settings: Settings | None = None) -> RevisionReport:
+        """The schema of a file, and the one that this version writes. Makes nothing."""
+        return Store.revision(_url(url, settings or load_settings()))
+
+
+def _url(url: str | os.PathLike[str] | None, settings: Settings) -> str:
+    return settings.url if url is None else normalise_url(url, base=Path.cwd())
+
+
+def _outermost(paths: Sequence[str]) -> list[str]:
+    """Without repetitions, and without folders inside another one of the list."""
+    distinct = list(dict.fromkeys(paths))
+    return [
+        path
+        for path in distinct
+        if not any(path != other and path.startswith(other.rstrip("/") + "/") for other in distinct)
+    ]

@@ -1,0 +1,20 @@
+"""How commands come by a catalog."""
+
+from __future__ import annotations
+
+from catalogdb.catalog import Catalog
+from catalogdb.errors import DatabaseError
+from catalogdb.settings import Settings, database_file
+
+
+def open_existing(settings: Settings) -> Catalog:
+    """The catalog that the settings name, for a command that asks it. One that isn't there is an error, not made."""
+    require_file(settings)
+    return Catalog.open(settings=settings)
+
+
+def require_file(settings: Settings) -> None:
+    """Raises DatabaseError where the settings name a file that isn't there."""
+    path = database_file(settings.url)
+    if path is not None and not path.exists():
+        raise DatabaseError(f"{path}: no such catalog; make it with: catalogdb scan ROOT")

@@ -1,0 +1,60 @@
+"""``catalogdb best``."""
+
+from __future__ import annotations
+
+import click
+
+from catalogdb.cli.access import open_existing
+from catalogdb.cli.columns import columns_option, format_option, write_checkpoints
+from catalogdb.cli.options import Command, Globals, pass_globals
+from catalogdb.settings import working_directory
+
+
+@click.command(cls=Command, name="best", short_help="Print the best checkpoint by a metric.")
+@click.option("-m", "--metric", required=True, metavar="METRIC", help="The metric, as training logged it.")
+@click.option("--mode", type=click.Choice(["min", "max"]), help="Which way is better, if the catalog can't tell.")
+@click.option("-w", "--where", default="", metavar="FILTER", help="Look only among these.")
+@click.option("--per", metavar="FIELD", help="The best of each: exp_name, architecture, …")
+@click.option(
+    "-n", "limit", type=click.IntRange(min=0), help="How many; 0 is all.  [default: 1, or all groups with --per]"
+)
+@format_option("path")
+@columns_option
+@pass_globals
+def command(
+    given: Globals,
+    metric: str,
+    mode: str | None,
+    where: str,
+    per: str | None,
+    limit: int | None,
+    style: str,
+    columns: str | None,
+) -> None:
+    """Print the best checkpoint by a metric: by default its path alone, so that a shell can use it as a file name.
+
+    The direction is --mode, or the one recorded with the metric, or the one its name is known for. A checkpoint
+    without the metric never wins; how many were left out is said on stderr. Exits with 1 when none is left.
+
+    \b
+    Examples:
+      catalogdb best -m val/hmean
+      catalogdb best -m val/loss --mode min --per exp_name -w "epoch >= 1" --format table
+    """
+    wanted = (None if per else 1) if limit is None else limit or None
+    with open_existing(given.settings()) as catalog:
+        ranking = catalog.rank(metric, mode=mode, where=where, limit=wanted, per=per)
+        write_checkpoints(
+            ranking.checkpoints,
+            style,
+            columns=columns,
+            metrics=[metric],
+            metric_names=catalog.metric_names,
+            cwd=working_directory(),
+        )
+    if ranking.left_out:
+        noun = "checkpoint has" if ranking.left_out == 1 else "checkpoints have"
+        given.say(f"{ranking.left_out} {noun} no {metric}")
+    if not ranking.checkpoints:
+        given.say("catalogdb: nothing matched")
+        click.get_current_context().exit(1)

@@ -1,0 +1,179 @@
+"""Which columns a listing has: those that ``-c`` names, or those that fit the question."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+from catalogdb.cli.render import FORMATS, LOOK_AHEAD, Row, write_paths, write_records, write_rows
+from catalogdb.errors import UsageError
+from catalogdb.query.fields import FIELDS, find_field, near_names
+from catalogdb.records import Checkpoint
+
+MAPPINGS = ("metrics", "params", "tags", "weights", "provenance")
+"""The parts of a record whose entries are columns of their own, as in ``metrics.val/loss``."""
+
+_WEIGHTS = {"num_parameters": "num_parameters", "num_tensors": "num_tensors", "weights_fingerprint": "fingerprint"}
+_KNOWN = tuple(dict.fromkeys([*FIELDS, *(item.name for item in fields(Checkpoint))]))
+_QUOTED = r"`[^`]*`|\"[^\"]*\""
+_ITEM = re.compile(rf"(?:{_QUOTED}|[^,`\"])+")
+_METRIC = re.compile(rf"\bmetrics\.({_QUOTED}|[\w/.@:-]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its header, and how its value is had from a checkpoint."""
+
+    name: str
+    value: Callable[[Checkpoint], Any]
+
+
+def split_list(text: str) -> list[str]:
+    """``a, b`` → its items; a comma inside `backticks` or "double quotes" doesn't separate."""
+    return [item.strip() for item in _ITEM.findall(text) if item.strip()]
+
+
+def unquote(name: str) -> str:
+    return name[1:-1] if len(name) > 1 and name[0] == name[-1] and name[0] in '`"' else name
+
+
+def parse_columns(text: str, metric_names: Callable[[], Sequence[str]]) -> list[Column]:
+    """The columns that ``-c`` names. Raises UsageError, with near names, for one that no checkpoint can have."""
+    columns = [_parse_column(item, metric_names) for item in split_list(text)]
+    if not columns:
+        raise UsageError("-c: names no column; write them with commas between, such as path,epoch,metrics.val/loss")
+    return columns
+
+
+def _parse_column(item: str, metric_names: Callable[[], Sequence[str]]) -> Column:
+    group, dot, key = item.partition(".")
+    if dot and group in MAPPINGS:
+        name = unquote(key)
+        if group == "metrics" and name not in (known := metric_names()):
+            raise UsageError(f"-c: {item}: no checkpoint has this metric{_suggest(near_names(name, known))}")
+        return Column(f"{group}.{name}", _entry(group, name))
+    name = unquote(item)
+    field = find_field(name)
+    if field is not None:
+        return Column(field.name, _field(field.name))
+    if name in _KNOWN:
+        return Column(name, _field(name))
+    near = [f"metrics.{metric}" for metric in metric_names() if metric == name] or near_names(name, _KNOWN)
+    raise UsageError(f"-c: {item}: no such column{_suggest(near)}")
+
+
+def _suggest(near: Sequence[str]) -> str:
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _field(name: str) -> Callable[[Checkpoint], Any]:
+    if name in _WEIGHTS:
+        return _entry("weights", _WEIGHTS[name])
+    return lambda row: getattr(row, name)
+
+
+def _entry(group: str, name: str) -> Callable[[Checkpoint], Any]:
+    if group == "tags":  # a plain tag has no value of its own
+        return lambda row: (row.tags[name] or True) if name in row.tags else None
+    if group == "weights":
+        return lambda row: row.weights.to_dict().get(name) if row.weights else None
+
+    def entry(row: Checkpoint) -> Any:
+        mapping: Mapping[str, Any] = getattr(row, group)
+        return mapping.get(name)
+
+    return entry
+
+
+def metrics_in(*texts: str) -> list[str]:
+    """The metrics that a filter or an ordering speaks of: a listing had better show them."""
+    found = (unquote(name) for text in texts for name in _METRIC.findall(text))
+    return list(dict.fromkeys(found))
+
+
+def _summary_columns(
+    rows: Sequence[Checkpoint], metrics: Sequence[str], *, whole: bool, cwd: Path | None
+) -> list[Column]:
+    """What a person looks for first. ``whole`` says that ``rows`` are all there will be."""
+    here = f"{cwd}/" if cwd and str(cwd) != "/" else None
+    columns = [
+        Column("path", lambda row: row.path.removeprefix(here) if here else row.path),
+        Column("epoch", _field("epoch")),
+        Column("step", _field("global_step")),
+    ]
+    monitors = {row.monitor for row in rows if row.monitor}
+    if metrics or (whole and len(monitors) == 1):
+        columns += [Column(name, _entry("metrics", name)) for name in metrics or monitors]
+    elif monitors:
+        columns.append(Column("monitored", _monitored))
+    columns += [Column(name, _field(name)) for name in ("architecture", "exp_name", "source")]
+    if not whole or any(row.state != "ready" for row in rows):
+        columns.append(Column("state", lambda row: row.state if row.state != "ready" else None))
+    return columns
+
+
+def _monitored(row: Checkpoint) -> str | None:
+    value = row.metrics.get(row.monitor) if row.monitor else None
+    return None if value is None else f"{row.monitor}={value:.6g}"
+
+
+def write_checkpoints(
+    rows: Iterable[Checkpoint],
+    style: str,
+    *,
+    columns: str | None,
+    metrics: Sequence[str],
+    metric_names: Callable[[], Sequence[str]],
+    cwd: Path,
+) -> int:
+    """Checkpoints to stdout, streamed; returns how many. ``metrics`` are those that the question was about."""
+    count = 0
+
+    def counted() -> Iterator[Checkpoint]:
+        nonlocal count
+        for count, row in enumerate(rows, 1):  # noqa: B007 - read by the caller
+            yield row
+
+    if columns is not None:
+        _write(parse_columns(columns, metric_names), counted(), style)
+    elif style in {"json", "jsonl"}:
+        write_records((row.to_dict() for row in counted()), lines=style == "jsonl")
+    elif style == "path":
+        write_paths(row.path for row in counted())
+    elif style in {"csv", "tsv"}:
+        chosen = [Column(name, _field(name)) for name in FIELDS]
+        chosen += [Column(f"metrics.{name}", _entry("metrics", name)) for name in metric_names()]
+        _write(chosen, counted(), style)
+    else:
+        iterator = counted()
+        first = list(islice(iterator, LOOK_AHEAD))
+        following = list(islice(iterator, 1))
+        place = cwd if style == "table" else None
+        chosen = _summary_columns(first, metrics, whole=not following, cwd=place)
+        _write(chosen, chain(first, following, iterator), style)
+    return count
+
+
+def _write(columns: Sequence[Column], rows: Iterable[Checkpoint], style: str) -> None:
+    values: Iterator[Row] = ([column.value(row) for column in columns] for row in rows)
+    write_rows([column.name for column in columns], values, style)
+
+
+def format_option(default: str, styles: Sequence[str] = FORMATS) -> Callable[[Any], Any]:
+    return click.option(
+        "--format", "style", type=click.Choice(styles), default=default, show_default=True, help="How to write it."
+    )
+
+
+columns_option = click.option(
+    "-c",
+    "--columns",
+    metavar="COLUMNS",
+    help="What to write, with commas between: fields, metrics.NAME, params.NAME, tags.NAME.",
+)

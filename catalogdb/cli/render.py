@@ -1,0 +1,202 @@
+"""How data reaches stdout: tables, JSON, CSV and plain paths, streamed row by row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any
+
+from catalogdb.errors import UsageError
+from catalogdb.records import Weights
+
+FORMATS = ("table", "json", "jsonl", "csv", "tsv", "md", "path")
+LOOK_AHEAD = 1000
+"""How many rows decide a table's widths: it need not be in memory as a whole."""
+
+Row = Sequence[object]
+
+
+def write(text: str) -> None:
+    """Text to stdout as UTF-8, whatever the locale; a file name's undecodable bytes come out as they went in."""
+    try:
+        content = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        content = text.encode("utf-8", "backslashreplace")
+    sys.stdout.buffer.write(content)
+
+
+def write_line(text: str) -> None:
+    write(f"{text}\n")
+
+
+def write_paths(paths: Iterable[str]) -> None:
+    """One path in each line, byte for byte as the disk has it."""
+    for path in paths:
+        write_line(path)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: NaN and infinity are None, bytes are hexadecimal digits."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Weights):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    text = json.dumps(plain(value), ensure_ascii=False, indent=indent)
+    # A surrogate has no UTF-8: such a text is written with escapes, which every reader of JSON understands.
+    return text if _encodable(text) else json.dumps(plain(value), indent=indent)
+
+
+def write_records(records: Iterable[Mapping[str, Any]], *, lines: bool) -> None:
+    """Records as a JSON array, or as JSON Lines."""
+    if lines:
+        for record in records:
+            write_line(to_json(record))
+        return
+    opening = "[\n"
+    for record in records:
+        write(opening + to_json(record))
+        opening = ",\n"
+    write("[]\n" if opening == "[\n" else "\n]\n")
+
+
+def write_rows(headers: Sequence[str], rows: Iterable[Row], style: str) -> None:
+    """Rows in one of FORMATS. ``path`` needs a column of that name."""
+    if style in {"json", "jsonl"}:
+        write_records((dict(zip(headers, row, strict=True)) for row in rows), lines=style == "jsonl")
+    elif style == "path":
+        if "path" not in headers:
+            raise UsageError("--format path: there is no column named path")
+        place = list(headers).index("path")
+        write_paths(str(row[place]) for row in rows if row[place] is not None)
+    else:
+        writers: dict[str, Callable[[Sequence[str], Iterable[Row]], None]] = {
+            "csv": _write_csv,
+            "tsv": _write_tsv,
+            "md": _write_markdown,
+            "table": _write_table,
+        }
+        writers[style](headers, rows)
+
+
+def visible(text: str) -> str:
+    """Text that does nothing to a terminal and stays in its line: what isn't printable is written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def cell(value: Any) -> str:
+    """A value as one cell of text; null is empty."""
+    value = plain(value)
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else to_json(value) if isinstance(value, (dict, list)) else repr(value)
+
+
+def on_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _write_csv(headers: Sequence[str], rows: Iterable[Row], delimiter: str = ",") -> None:
+    for row in chain([headers], rows):
+        line = io.StringIO()
+        csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow([cell(value) for value in row])
+        write(line.getvalue())
+
+
+def _write_tsv(headers: Sequence[str], rows: Iterable[Row]) -> None:
+    _write_csv(headers, rows, delimiter="\t")
+
+
+def _write_markdown(headers: Sequence[str], rows: Iterable[Row]) -> None:
+    def line(values: Iterable[object]) -> str:
+        cells = (cell(value).replace("\\", "\\\\").replace("|", "\\|") for value in values)
+        return f"| {' | '.join(visible(text) for text in cells)} |"
+
+    write_line(line(headers))
+    write_line(f"| {' | '.join('---' for _ in headers)} |")
+    for row in rows:
+        write_line(line(row))
+
+
+def _write_table(headers: Sequence[str], rows: Iterable[Row]) -> None:
+    """Fits a terminal; elsewhere, or when long, full values in columns as wide as the first rows need them."""
+    iterator = iter(rows)
+    first = list(islice(iterator, LOOK_AHEAD))
+    following = next(iterator, None)
+    if following is None and not first:
+        return
+    if following is None and on_terminal():
+        _draw_table(headers, first)
+    else:
+        _write_aligned(headers, first, iterator if following is None else chain([following], iterator))
+
+
+def _numeric(rows: Sequence[Row], place: int) -> bool:
+    kinds = {type(row[place]) for row in rows} - {type(None)}
+    return bool(kinds) and kinds <= {int, float}
+
+
+def _write_aligned(headers: Sequence[str], first: Sequence[Row], rest: Iterator[Row]) -> None:
+    texts = [[visible(cell(value)) for value in row] for row in first]
+    widths = [max([len(header), *(len(row[place]) for row in texts)]) for place, header in enumerate(headers)]
+    numeric = [_numeric(first, place) for place in range(len(headers))]
+
+    def line(values: Sequence[str]) -> str:
+        padded = (
+            value.rjust(width) if right else value.ljust(width)
+            for value, width, right in zip(values, widths, numeric, strict=True)
+        )
+        return "  ".join(padded).rstrip()
+
+    write_line(line([visible(header) for header in headers]))
+    for row in chain(texts, ([visible(cell(value)) for value in row] for row in rest)):
+        write_line(line(row))
+
+
+def _short(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else visible(cell(value))
+
+
+def _draw_table(headers: Sequence[str], rows: Sequence[Row]) -> None:
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - 40 ms that only a terminal needs
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for place, header in enumerate(headers):
+        right = _numeric(rows, place)
+        table.add_column(
+            Text(visible(header)),
+            justify="right" if right else "left",
+            no_wrap=right,
+            overflow="fold" if header in {"path", "value"} else "ellipsis",
+        )
+    for row in rows:
+        table.add_row(*(Text(_short(value)) for value in row))
+    Console(file=sys.stdout, highlight=False, no_color=bool(os.environ.get("NO_COLOR")) or None).print(table)

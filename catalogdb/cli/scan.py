@@ -1,0 +1,86 @@
+"""``catalogdb scan``."""
+
+from __future__ import annotations
+
+import click
+
+from catalogdb.catalog import Catalog
+from catalogdb.cli.columns import format_option
+from catalogdb.cli.options import Command, Globals, pass_globals
+from catalogdb.cli.progress import progress_bar
+from catalogdb.cli.render import to_json, visible, write_line
+from catalogdb.errors import UsageError
+from catalogdb.records import ScanReport
+from catalogdb.settings import Settings
+
+SHOWN_PROBLEMS = 20
+COUNTS = ("new", "updated", "unchanged", "moved", "missing", "writing", "unreadable")
+
+
+@click.command(cls=Command, name="scan", short_help="Index the checkpoints under folders.")
+@click.argument("roots", nargs=-1, metavar="[ROOT]...")
+@click.option("--full", is_flag=True, help="Read every file again, changed or not.")
+@click.option("--no-wandb", is_flag=True, help="Leave Weights & Biases out.")
+@click.option("--offline", is_flag=True, help="Ask nothing over the network; what is cached still serves.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many files to read at a time.")
+@format_option("table", ("table", "json"))
+@pass_globals
+def command(
+    given: Globals,
+    roots: tuple[str, ...],
+    full: bool,
+    no_wandb: bool,
+    offline: bool,
+    workers: int | None,
+    style: str,
+) -> None:
+    """Bring the catalog up to date with the checkpoints under each ROOT; without one, under the roots in the settings.
+
+    Files that haven't changed aren't read again, and none is ever executed. Ends with a line that counts the entries;
+    what kept a file from being used is on stderr and in `catalogdb status`. A scan that reached its end exits with 0,
+    whatever single files were like.
+
+    \b
+    Examples:
+      catalogdb scan outputs/
+      catalogdb scan outputs/ --no-wandb --format json
+    """
+    settings = given.settings(offline=offline or None)
+    if not roots and not settings.roots:
+        raise UsageError("which folder? write catalogdb scan ROOT, or set roots in catalogdb.toml")
+    report = run_scan(given, settings, *(roots or settings.roots), full=full, use_wandb=not no_wandb, workers=workers)
+    if style == "json":
+        write_line(to_json(report.to_dict(), indent=2))
+    else:
+        tell(given, report)
+        write_line(report.summary())
+
+
+def run_scan(
+    given: Globals,
+    settings: Settings,
+    *roots: str,
+    full: bool = False,
+    use_wandb: bool = True,
+    workers: int | None = None,
+) -> ScanReport:
+    """One scan with its progress bar; an interrupted one says what is kept."""
+    try:
+        with Catalog.open(settings=settings) as catalog, progress_bar(wanted=not given.quiet) as on_progress:
+            return catalog.scan(*roots, full=full, use_wandb=use_wandb, workers=workers, on_progress=on_progress)
+    except KeyboardInterrupt:
+        given.say("interrupted; the rows so far are kept, and the next scan carries on")
+        raise
+
+
+def tell(given: Globals, report: ScanReport) -> None:
+    """The problems and the counts, on stderr."""
+    for problem in report.problems[:SHOWN_PROBLEMS]:
+        tier = f"{problem.tier}: " if problem.tier else ""
+        given.say(visible(f"{problem.path}: {tier}{problem.reason}"))
+    more = len(report.problems) - SHOWN_PROBLEMS
+    if more > 0:
+        given.say(f"and {more} more; see catalogdb status")
+    counts = [f"{getattr(report, name)} {name}" for name in COUNTS if getattr(report, name)]
+    if counts:
+        given.say(", ".join(counts))

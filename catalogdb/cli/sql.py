@@ -1,0 +1,46 @@
+"""``catalogdb sql``."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+
+import click
+
+from catalogdb.cli.access import open_existing
+from catalogdb.cli.columns import format_option
+from catalogdb.cli.options import Command, Globals, pass_globals
+from catalogdb.cli.render import write_rows
+
+
+@click.command(cls=Command, name="sql", short_help="Ask the catalog in SQL, read-only.")
+@click.argument("query")
+@click.option(
+    "-p", "--param", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A value for :NAME in the query."
+)
+@format_option("table")
+@pass_globals
+def command(given: Globals, query: str, parameters: tuple[tuple[str, str], ...], style: str) -> None:
+    """Ask the catalog in SQL and print the rows. Nothing can be written.
+
+    The views are the promise, the tables beneath them may change: checkpoint_overview, checkpoint_metrics,
+    checkpoint_params, best_checkpoints, wandb_run_cache. A VALUE that reads as a number is one.
+
+    \b
+    Examples:
+      catalogdb sql "SELECT exp_name, monitor, value, path FROM best_checkpoints"
+      catalogdb sql "SELECT path FROM checkpoint_overview WHERE epoch >= :least" -p least 1
+    """
+    with open_existing(given.settings()) as catalog:
+        result = catalog.sql(query, {name.lstrip(":"): _typed(value) for name, value in parameters})
+        write_rows(result.columns, result.rows, style)
+
+
+def _typed(value: str) -> str | int | float:
+    """A number only where it is written as numbers are: the run id ``1e5`` and the tag ``007`` stay texts."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            number = kind(value)
+            if repr(number) == value and math.isfinite(number):
+                return number
+    return value

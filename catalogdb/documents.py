@@ -1,0 +1,369 @@
+"""Bounded reading of the YAML and JSON documents that people and programs leave beside checkpoints.
+
+Values are those of YAML 1.1 as PyYAML reads them, and so Hydra and OmegaConf, with these differences: ``1e-3``, ``-.5``
+and ``1E5`` are numbers, as in YAML 1.2 and OmegaConf; dates and ``12:30:45`` are the text that was written, not
+objects or seconds; keys are the text that was written (``1: x`` is ``"1"``). Tags name no types: a tagged node is its
+plain content, and nothing is ever constructed or executed.
+
+Two parsers, one meaning. A document of the simple form that ``_SIMPLE`` describes goes to ``yaml12``, which takes a
+third of the time (a sidecar of 900 bytes: 30 µs); it is a YAML 1.2 parser that differs on many spellings and stops
+silently at some errors, so that form holds only what both read alike. Everything else is built from libyaml's events,
+one by one, so that each bound holds before anything is expanded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from typing import Any
+
+import yaml
+import yaml12
+from yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
+
+from catalogdb.errors import MetadataError
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 64
+MAX_NODES = 100_000
+"""Scalars, lists and mappings of a document, aliases counted as if they were written out."""
+
+MAX_DIRECTIVES = 8
+"""libyaml compares each ``%TAG`` with all before it: a megabyte of them takes minutes."""
+
+MAX_DIGITS = 1000
+"""A longer number is text: Python refuses to read integers of more than 4300 digits."""
+
+_EventLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_document(path: str, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
+    """The mapping in the document at ``path``: JSON where the name ends with ``.json``, else YAML; an empty one is {}.
+
+    Raises MetadataError where it is broken, too big or too deep, no mapping, not UTF-8, or no regular file, and OSError
+    where it can't be read. Neither blocks on a pipe nor reads a byte of a file larger than ``max_bytes``.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise MetadataError(path, "is not a regular file")
+        size = status.st_size
+        data = b""
+        while size <= max_bytes and (chunk := os.read(descriptor, max(status.st_size - len(data), 0) + 4096)):
+            data += chunk
+            size = len(data)
+    finally:
+        os.close(descriptor)
+    if size > max_bytes:
+        raise MetadataError(path, f"has {size:,} bytes, and a document may have {max_bytes:,}")
+    return parse_document(data, path)
+
+
+def parse_document(data: bytes, path: str) -> dict[str, Any]:
+    """The mapping that ``data`` holds. ``path`` decides between JSON and YAML, and stands in the MetadataError."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MetadataError(path, f"is not UTF-8 text (byte {error.start})") from error
+    document: Any
+    if path.lower().endswith(".json"):
+        document = _parse_json(text, path)
+    else:
+        document = _parse_simple(text)
+        if document is None:
+            document = _Composer(text, path).compose()
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise MetadataError(path, "holds no mapping (key: value) at its top")
+    return document
+
+
+_CHAR = r"[!-\"$-9;-~]"  # printable, without `:` and `#`, which end a plain scalar beside a space
+_NUMBER = r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{0,40})?(?:[eE][-+]?[0-9]{1,3})?"
+_DATE = r"[0-9]{4}-[0-9][0-9]-[0-9][0-9](?:[T ][0-9][0-9]:[0-9][0-9](?::[0-9][0-9](?:\.[0-9]+)?)?(?:Z|[+-][0-9:]+)?)?"
+_START = r"(?!(?i:yes|no|on|off)\b)(?:[A-Za-z_/]|\.(?=[/A-Za-z_]))"
+_QUOTED = r"\"[ !#-\[\]-~]*\"|'[ -&(-~]*'"
+_WORDS = rf"(?:{_START}|\$(?=\{{)){_CHAR}*(?::+{_CHAR}+)*(?: +{_CHAR}+(?::+{_CHAR}+)*)*"
+_FLOW_WORDS = rf"{_START}[A-Za-z0-9_./@+$%-]*(?: +[A-Za-z0-9_./@+$%-]+)*"
+_NAME = r"(?!(?i:true|false|null)\b)[A-Za-z_][A-Za-z0-9_./@+-]{0,120}"
+_KEY = rf"(?:{_NAME}|\"[ !#-\[\]-~]{{0,120}}\"|'[ -&(-~]{{0,120}}'):"
+_FLOW_SCALAR = rf"{_NUMBER}|{_FLOW_WORDS}|{_QUOTED}"
+
+
+def _flow(item: str) -> str:
+    return rf"\[(?:{item}(?:, *{item})*)?\]|\{{(?:{_KEY} +{item}(?:, *{_KEY} +{item})*)?\}}"
+
+
+_FLOW = _flow(rf"(?:{_FLOW_SCALAR}|{_flow(rf'(?:{_FLOW_SCALAR})')})")
+_VALUE = rf"(?:{_NUMBER}|{_DATE}|{_WORDS}|{_QUOTED}|{_FLOW})"
+_PAIR = rf"{_KEY}(?: +{_VALUE})?"
+_END = r" *(?: #[ -~]*)?\n"
+_BLANK = r" *(?:#[ -~]*)?\n"
+_SIMPLE = re.compile(
+    rf"(?:{_BLANK})*{_PAIR}{_END}(?:{_BLANK}| {{0,40}}(?:{_PAIR}|- +(?:{_PAIR}|{_VALUE})){_END})*",
+)
+"""Lines of ``key: value`` and ``- value`` in ASCII, with flow collections two deep, and no construct that needs a
+second look: anchors, tags, escapes, block scalars, continued lines, tabs, numbers with a leading zero, ``yes``."""
+
+SIMPLE_CHARS = 1 << 16
+"""A longer document isn't matched: the expression keeps a mark for each line. Shorter ones are within all bounds."""
+
+
+def _parse_simple(text: str) -> Any:
+    """The mapping of a simple document; None where the text isn't one, or has an error for the other way to name."""
+    if len(text) > SIMPLE_CHARS or _SIMPLE.fullmatch(text) is None:
+        return None
+    try:
+        return yaml12.parse_yaml(text)
+    except ValueError:
+        return None
+
+
+_CONSTANTS: dict[str, bool | float | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"), True),
+    **dict.fromkeys(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"), False),
+    **{f"{sign}.{word}": float(f"{sign}inf") for sign in ("", "+", "-") for word in ("inf", "Inf", "INF")},
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+_INTEGERS = (
+    (10, re.compile(r"[-+]?(?:0|[1-9][0-9_]*)")),
+    (2, re.compile(r"[-+]?0b_*[01][01_]*")),
+    (16, re.compile(r"[-+]?0x_*[0-9a-fA-F][0-9a-fA-F_]*")),
+    (8, re.compile(r"[-+]?0[0-7_]+")),
+)
+_EXPONENT = r"[eE][-+]?[0-9]+"
+_FLOAT = re.compile(rf"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*(?:{_EXPONENT})?|{_EXPONENT})|\.[0-9][0-9_]*(?:{_EXPONENT})?)")
+
+_CORE_TAGS = tuple(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float"))
+
+
+def resolve_scalar(text: str) -> bool | int | float | str | None:
+    """The value of a plain (unquoted) scalar."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if text[0] not in "0123456789+-." or len(text) > MAX_DIGITS:
+        return text
+    for base, form in _INTEGERS:
+        if form.fullmatch(text):
+            return int(text.replace("_", ""), base)
+    if _FLOAT.fullmatch(text):
+        return float(text.replace("_", ""))
+    return text
+
+
+class _Frame:
+    """A list or mapping that is being read. ``key`` waits for its value; ``height`` is that of what it holds."""
+
+    __slots__ = ("anchor", "height", "key", "merges", "start", "value")
+
+    def __init__(self, value: dict[str, Any] | list[Any], anchor: str | None, start: int) -> None:
+        self.value = value
+        self.anchor = anchor
+        self.start = start
+        self.height = 0
+        self.key: str | None = None
+        self.merges: list[dict[str, Any]] | None = None
+
+
+class _Anchored:
+    """What an alias stands for: its value, what it counts, and its text where it may be a key."""
+
+    __slots__ = ("height", "nodes", "text", "value")
+
+    def __init__(self, value: Any, nodes: int, height: int, text: str | None) -> None:
+        self.value = value
+        self.nodes = nodes
+        self.height = height
+        self.text = text
+
+
+_MERGE = "\0<<"
+"""The pending key of a merge; YAML text can't hold a NUL."""
+
+
+class _Composer:
+    """Builds plain values from the parser's events. Without recursion: depth is the length of ``_frames``."""
+
+    def __init__(self, text: str, path: str) -> None:
+        if f"\n{text}".count("\n%") > MAX_DIRECTIVES:
+            raise MetadataError(path, f"has more than {MAX_DIRECTIVES} lines that start with %")
+        self._text = text
+        self._path = path
+        self._tops: list[Any] = []
+        self._frames = [_Frame(self._tops, None, 0)]
+        self._anchors: dict[str, _Anchored | None] = {}
+        self._nodes = 0
+        self._documents = 0
+
+    def compose(self) -> Any:
+        """The value of the one document; None where there is none."""
+        try:
+            parser = _EventLoader(self._text)
+            try:
+                while not isinstance(event := parser.get_event(), StreamEndEvent):
+                    self._take(event)
+            finally:
+                parser.dispose()
+        except yaml.MarkedYAMLError as error:
+            where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+            raise MetadataError(self._path, f"is no valid YAML: {where}{error.problem}") from error
+        except yaml.reader.ReaderError as error:
+            raise MetadataError(self._path, f"is no valid YAML: {error.reason}") from error
+        return self._tops[0] if self._tops else None
+
+    def _take(self, event: Event) -> None:
+        kind = type(event)
+        if kind is ScalarEvent:
+            self._scalar(event)
+        elif kind is MappingStartEvent or kind is SequenceStartEvent:
+            self._open(event, {} if kind is MappingStartEvent else [])
+        elif kind is MappingEndEvent or kind is SequenceEndEvent:
+            self._close(event)
+        elif kind is AliasEvent:
+            self._alias(event)
+        elif kind is DocumentStartEvent:
+            self._documents += 1
+            if self._documents > 1:
+                raise self._error(event, "a second document starts; there may be one")
+
+    def _scalar(self, event: Any) -> None:
+        self._count(event, 1)
+        text: str = event.value
+        frame = self._frames[-1]
+        is_key = frame.key is None and type(frame.value) is dict
+        if is_key and event.anchor is None:
+            frame.key = _MERGE if text == "<<" and event.implicit[0] else text
+            return
+        plain = event.implicit[0] if event.tag is None else event.tag in _CORE_TAGS
+        value = resolve_scalar(text) if plain else text
+        if event.anchor is not None:
+            self._anchors[event.anchor] = _Anchored(value, 1, 0, text)
+        if is_key:
+            frame.key = text
+        else:
+            self._add(event, value)
+
+    def _open(self, event: Any, value: dict[str, Any] | list[Any]) -> None:
+        frame = self._frames[-1]
+        if frame.key is None and type(frame.value) is dict:
+            raise self._error(event, "a key is a list or a mapping")
+        if len(self._frames) > MAX_DEPTH:
+            raise self._error(event, f"nests deeper than {MAX_DEPTH} levels")
+        if event.anchor is not None:
+            self._anchors[event.anchor] = None
+        self._frames.append(_Frame(value, event.anchor, self._nodes))
+        self._count(event, 1)
+
+    def _close(self, event: Event) -> None:
+        frame = self._frames.pop()
+        value = frame.value
+        if frame.merges is not None and isinstance(value, dict):
+            merged: dict[str, Any] = {}
+            for mapping in (*frame.merges, dict(value)):
+                merged.update(mapping)
+            value.clear()
+            value.update(merged)
+        height = frame.height + 1
+        if frame.anchor is not None:
+            self._anchors[frame.anchor] = _Anchored(value, self._nodes - frame.start, height, None)
+        parent = self._frames[-1]
+        parent.height = max(parent.height, height)
+        self._add(event, value)
+
+    def _alias(self, event: Any) -> None:
+        anchored = self._anchors.get(event.anchor)
+        if anchored is None:
+            inside = event.anchor in self._anchors
+            raise self._error(event, f"*{event.anchor} " + ("holds itself" if inside else "stands for nothing"))
+        self._count(event, anchored.nodes)
+        frame = self._frames[-1]
+        if frame.key is None and type(frame.value) is dict:
+            if anchored.text is None:
+                raise self._error(event, "a key is a list or a mapping")
+            frame.key = anchored.text
+            return
+        if len(self._frames) - 1 + anchored.height > MAX_DEPTH:
+            raise self._error(event, f"nests deeper than {MAX_DEPTH} levels")
+        frame.height = max(frame.height, anchored.height)
+        self._add(event, anchored.value)
+
+    def _add(self, event: Event, value: Any) -> None:
+        frame = self._frames[-1]
+        holder = frame.value
+        if isinstance(holder, list):
+            holder.append(value)
+            return
+        if frame.key is _MERGE:
+            mappings = value[::-1] if isinstance(value, list) else [value]
+            if not all(isinstance(mapping, dict) for mapping in mappings):
+                raise self._error(event, "<< needs a mapping, or a list of mappings")
+            frame.merges = [*(frame.merges or ()), *mappings]
+        elif frame.key is not None:
+            holder[frame.key] = value
+        frame.key = None
+
+    def _count(self, event: Event, nodes: int) -> None:
+        self._nodes += nodes
+        if self._nodes > MAX_NODES:
+            raise self._error(event, f"holds more than {MAX_NODES:,} values")
+
+    def _error(self, event: Any, reason: str) -> MetadataError:
+        return MetadataError(self._path, f"line {event.start_mark.line + 1}: {reason}")
+
+
+_JSON_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[][{},]', re.DOTALL)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _parse_json(text: str, path: str) -> Any:
+    if not text.strip():
+        return None
+    _bound_json(text, path)
+    try:
+        document = json.loads(text)
+        if _SURROGATE.search(text):
+            json.dumps(document, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise MetadataError(path, f"is no valid JSON: line {error.lineno}: {error.msg}") from error
+    except UnicodeEncodeError as error:
+        raise MetadataError(path, "is no valid JSON: it holds half a character (a lone \\ud800-\\udfff)") from error
+    except ValueError as error:
+        raise MetadataError(path, "is no valid JSON: a number has too many digits") from error
+    return document
+
+
+def _bound_json(text: str, path: str) -> None:
+    """Refuses what nests or holds too much, before the parser recurses."""
+    opened = text.count("[") + text.count("{")
+    if opened <= MAX_DEPTH and opened + text.count(",") < MAX_NODES:  # a quick look is enough for most
+        return
+    depth = 0
+    nodes = 1
+    for token in _JSON_TOKEN.finditer(text):
+        character = token[0][0]
+        if character in "[{":
+            depth += 1
+            nodes += 1
+        elif character in "]}":
+            depth -= 1
+        elif character == ",":
+            nodes += 1
+        if depth > MAX_DEPTH:
+            raise MetadataError(path, f"nests deeper than {MAX_DEPTH} levels")
+        if nodes > MAX_NODES:
+            raise MetadataError(path, f"holds more than {MAX_NODES:,} values")

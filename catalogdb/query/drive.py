@@ -1,0 +1,131 @@
+"""Which table a statement starts from: the condition that leaves the fewest rows, as far as its kind can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from catalogdb.query.conditions import Conditions, Sql, written_as
+from catalogdb.query.tree import Between, Comparison, Contains, Ident, IsNull, Membership, Node
+
+DriverKind = Literal["id", "path", "alias", "tag", "exp_name", "metric", "param", "architecture", "none"]
+SELECTIVE: frozenset[DriverKind] = frozenset({"id", "path", "alias", "tag", "exp_name"})
+"""Few rows: cheaper to read them all and sort than to walk another index in order."""
+
+_ORDER: tuple[DriverKind, ...] = ("id", "path", "alias", "tag", "exp_name", "metric", "param", "architecture", "none")
+_RANGES = ("=", "<", "<=", ">", ">=")
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """The first tables of FROM, up to checkpoints as ``c``, and the conditions that belong to them.
+
+    The filter's own conditions stay in WHERE as well; a driver only narrows.
+    """
+
+    kind: DriverKind
+    tables: Sql
+    where: list[Sql] = field(default_factory=list)
+
+
+def choose_driver(conditions: Conditions, parts: Sequence[Node], live: str) -> Driver:
+    """The best driver there is among conditions that must all hold."""
+    found = [driver for part in parts if (driver := _driver(conditions, part, live)) is not None]
+    found.append(Driver("none", Sql("checkpoints c NOT INDEXED")))
+    best = min(found, key=lambda driver: _ORDER.index(driver.kind))
+    architecture = named_architecture(parts)
+    if best.kind != "metric" or architecture is None:
+        return best
+    tables = best.tables.text.replace("ix_metrics_by_value", "ix_metrics_by_architecture")
+    return Driver("metric", Sql(tables), [*best.where, Sql("d.architecture = ?", (architecture,))])
+
+
+def named_architecture(parts: Sequence[Node]) -> str | None:
+    """The architecture that all rows must have, where the conditions name one."""
+    for part in parts:
+        if isinstance(part, Comparison) and part.ident == Ident("field", "architecture") and part.operator == "=":
+            return part.value.value if isinstance(part.value.value, str) else None
+    return None
+
+
+def _driver(conditions: Conditions, part: Node, live: str) -> Driver | None:
+    if isinstance(part, Contains):
+        return None if part.negated else _of_the_user(part)
+    if isinstance(part, IsNull | Comparison | Between | Membership):
+        return {"field": _by_field, "metric": _by_metric, "param": _by_param, "tag": _by_tag}[part.ident.kind](
+            conditions, part, live
+        )
+    return None
+
+
+_Named = IsNull | Comparison | Between | Membership
+
+
+def _equals(part: _Named) -> bool:
+    return isinstance(part, Comparison) and part.operator == "="
+
+
+def _of_the_user(part: Contains) -> Driver:
+    join = "CROSS JOIN checkpoints c NOT INDEXED ON c.id = u.checkpoint_id"
+    if part.collection == "tags":
+        return Driver("tag", Sql(f"tags u INDEXED BY ix_tags_key {join}"), [Sql("u.key = ?", (part.name,))])
+    return Driver("alias", Sql(f"aliases u {join}"), [Sql("u.name = ?", (part.name,))])
+
+
+def _by_field(conditions: Conditions, part: _Named, live: str) -> Driver | None:
+    name = part.ident.name
+    listed = isinstance(part, Membership) and not part.negated
+    if name == "id" and (_equals(part) or listed):
+        return Driver("id", Sql("checkpoints c NOT INDEXED"))
+    if name == "path" and isinstance(part, Comparison) and _equals(part) and isinstance(part.value.value, str):
+        path = part.value.value
+        inside = "c.rel_path = substr(?, length(rtrim(r.path, '/')) + 2)"
+        return Driver("path", Sql(f"roots r CROSS JOIN checkpoints c ON c.root_id = r.id AND {inside}", (path,)))
+    if name == "exp_name" and (_equals(part) or listed):
+        return Driver("exp_name", Sql("checkpoints c INDEXED BY ix_checkpoints_exp_name"))
+    if name == "architecture" and (_equals(part) or listed):
+        return Driver("architecture", Sql("checkpoints c INDEXED BY ix_checkpoints_architecture"))
+    return None
+
+
+def _by_tag(conditions: Conditions, part: _Named, live: str) -> Driver | None:
+    if not isinstance(part, Comparison) or not _equals(part):
+        return None
+    tables = "tags u INDEXED BY ix_tags_key CROSS JOIN checkpoints c NOT INDEXED ON c.id = u.checkpoint_id"
+    return Driver("tag", Sql(tables), [Sql("u.key = ? AND u.value = ?", (part.ident.name, part.value.value))])
+
+
+def _by_metric(conditions: Conditions, part: _Named, live: str) -> Driver | None:
+    if isinstance(part, Comparison):
+        if part.operator not in _RANGES:
+            return None
+        bound = [conditions.bind(part.ident, part.operator, part.value)]
+    elif isinstance(part, Between) and not part.negated:
+        bound = [conditions.bind(part.ident, ">=", part.low), conditions.bind(part.ident, "<=", part.high)]
+    elif isinstance(part, IsNull) and part.negated:
+        bound = [Sql("IS NOT NULL")]
+    else:
+        return None
+    tables = "metrics d INDEXED BY ix_metrics_by_value CROSS JOIN checkpoints c NOT INDEXED ON c.id = d.checkpoint_id"
+    where = [Sql(f"d.name_id = ? AND d.live {live}", (conditions.metric_id(part.ident),))]
+    return Driver("metric", Sql(tables), [*where, *(Sql(f"d.value {item.text}", item.values) for item in bound)])
+
+
+def _by_param(conditions: Conditions, part: _Named, live: str) -> Driver | None:
+    if not isinstance(part, Comparison) or not _equals(part):
+        return None
+    value = part.value.value
+    if not isinstance(value, bool | int | float | str):
+        return None
+    values: list[object] = [value]
+    if isinstance(value, str) and (written := written_as(value)) is not None:
+        values.append(written[1])
+    if None in values or (isinstance(value, int | float) and not -(2**53) < value < 2**53):
+        return None  # a value that the index doesn't hold as it is compared: NULL, or digits as text
+    tables = (
+        "params d INDEXED BY ix_params_by_value "
+        "CROSS JOIN checkpoints c INDEXED BY ix_checkpoints_param_set_id ON c.param_set_id = d.param_set_id"
+    )
+    places = ", ".join("?" * len(values))
+    return Driver("param", Sql(tables), [Sql(f"d.name = ? AND d.value IN ({places})", (part.ident.name, *values))])

@@ -1,0 +1,122 @@
+"""The policy: which tier is asked when, whose value counts, and what happens to a value whose tier can't be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from catalogdb.errors import ResolverError
+from catalogdb.records import (
+    FIELD_NAMES,
+    Candidate,
+    CheckpointHeader,
+    Finding,
+    Param,
+    Problem,
+    Resolution,
+    State,
+    Tier,
+    Value,
+)
+from catalogdb.resolve.base import Hints, Resolver
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How one tier ended: found (a finding), absent (neither), or failed (an error)."""
+
+    tier: Tier
+    finding: Finding | None = None
+    error: ResolverError | None = None
+
+
+class ResolverChain:
+    """Asks the tiers in order and merges what they say, per field, metric and parameter: the first value wins."""
+
+    def __init__(self, resolvers: Sequence[Resolver]) -> None:
+        self._resolvers = tuple(resolvers)
+
+    def ask(self, candidate: Candidate, header: CheckpointHeader) -> tuple[Answer, ...]:
+        """The tiers' answers. Reads files; safe to call from several threads."""
+        hints = Hints(header)
+        wanted = set(FIELD_NAMES)
+        answers = []
+        for resolver in self._resolvers:
+            try:
+                finding = resolver.resolve(candidate, wanted=wanted, hints=hints)
+            except ResolverError as error:
+                answers.append(Answer(resolver.name, error=error))
+            else:
+                answers.append(Answer(resolver.name, finding))
+                if finding is not None:
+                    wanted -= finding.fields.keys()
+        return tuple(answers)
+
+
+def merge(
+    candidate: Candidate,
+    header: CheckpointHeader,
+    state: State,
+    answers: Sequence[Answer],
+    earlier: Callable[[Tier], Finding | None] = lambda tier: None,
+) -> Resolution:
+    """One resolution out of the tiers' answers.
+
+    ``earlier`` gives what a tier said before about the same content of the file; it stands in for a tier that
+    failed. A tier that is absent has withdrawn what it said.
+    """
+    fields: dict[str, Value] = {}
+    metrics: dict[str, Value] = {}
+    params: tuple[Param, ...] = ()
+    problems: list[Problem] = []
+    if header.reason:
+        problems.append(Problem(candidate.path, None, header.reason))
+    failed: set[Tier] = set()
+    carrier: Tier | None = None
+    for answer in answers:
+        finding = answer.finding
+        if answer.error is not None:
+            failed.add(answer.tier)
+            problems.append(Problem(answer.error.path, answer.tier, answer.error.reason))
+            finding = earlier(answer.tier)
+        if finding is None:
+            continue
+        problems.extend(finding.problems)
+        if carrier is None and (finding.fields or finding.metrics):
+            carrier = answer.tier
+        fields = {**finding.fields, **fields}
+        metrics = {**finding.metrics, **metrics} if metrics else dict(finding.metrics)
+        params = _merge_params(params, finding.params)
+    _drop_foreign_mode(fields, answers)
+    return Resolution(
+        candidate=candidate,
+        state=state,
+        format=header.format,
+        source=carrier or "legacy",
+        fields=fields,
+        metrics=metrics,
+        params=params,
+        weights=header.weights,
+        problems=tuple(problems),
+        failed=frozenset(failed),
+        recheck=state == "writing" or any(answer.error is not None and answer.error.retryable for answer in answers),
+    )
+
+
+def _merge_params(first: tuple[Param, ...], second: tuple[Param, ...]) -> tuple[Param, ...]:
+    if not first or not second:
+        return first or second
+    known = {param.name for param in first}
+    return first + tuple(param for param in second if param.name not in known)
+
+
+def _drop_foreign_mode(fields: dict[str, Value], answers: Sequence[Answer]) -> None:
+    """A mode means nothing without its monitor: one from a tier that monitors something else is dropped."""
+    monitor, mode = fields.get("monitor"), fields.get("monitor_mode")
+    if monitor is None or mode is None or monitor.origin.tier == mode.origin.tier:
+        return
+    said: Mapping[str, Value] = next(
+        (answer.finding.fields for answer in answers if answer.tier == mode.origin.tier and answer.finding), {}
+    )
+    if "monitor" not in said or said["monitor"].value != monitor.value:
+        del fields["monitor_mode"]

@@ -1,0 +1,36 @@
+"""The headline fields, precision, recall, hmean and validation loss, out of metrics under their logged names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from catalogdb.records import Value
+
+HEADLINES: Mapping[str, tuple[str, ...]] = {
+    "precision": ("test/precision", "val/precision", "cleval/precision"),
+    "recall": ("test/recall", "val/recall", "cleval/recall"),
+    "hmean": ("test/hmean", "val/hmean", "cleval/hmean"),
+    "validation_loss": ("val/loss", "val_loss", "validation_loss"),
+}
+"""Field → the metric names it is taken from, the first that is known."""
+
+
+def headline_fields(metrics: Mapping[str, Value]) -> Iterator[tuple[str, Value]]:
+    """Fields within their range: a fraction, or a loss of at least 0."""
+    for field, names in HEADLINES.items():
+        known = next((metrics[name] for name in names if name in metrics), None)
+        if known is not None and in_range(field, known.value):
+            yield field, known
+
+
+def in_range(field: str, value: float) -> bool:
+    return math.isfinite(value) and value >= 0 and (field == "validation_loss" or value <= 1)
+
+
+def monitored_headline(monitor: str) -> str | None:
+    """The headline field that a monitor's name means: ``val/hmean`` → ``hmean``, ``val/loss`` → ``validation_loss``."""
+    if monitor in HEADLINES["validation_loss"]:
+        return "validation_loss"
+    scope, _, name = monitor.rpartition("/")
+    return name if scope in ("", "val") and name in HEADLINES else None

@@ -1,0 +1,151 @@
+"""The last tier: what the checkpoint's header, its config and its names say, in this order of trust."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+
+from catalogdb.errors import ResolverError
+from catalogdb.records import (
+    Candidate,
+    CheckpointHeader,
+    Finding,
+    Origin,
+    OriginRole,
+    Param,
+    Problem,
+    Scope,
+    Source,
+    Tier,
+    Value,
+)
+from catalogdb.resolve.base import Hints
+from catalogdb.resolve.config import ConfigFacts, read_config
+from catalogdb.resolve.documents import PerSource
+from catalogdb.resolve.headline import headline_fields
+from catalogdb.resolve.names import counters, experiment, path_patterns
+from catalogdb.resolve.own_score import callback_of, own_scores
+from catalogdb.resolve.params import is_known
+
+HYPER_PARAMETERS: Mapping[str, str] = {
+    "architecture_name": "architecture",
+    "encoder_name": "backbone",
+    "decoder_name": "decoder",
+    "head_name": "head",
+    "loss_name": "loss",
+    "max_epochs": "max_epochs",
+}
+"""Keys of ``hyper_parameters`` that are fields of the row."""
+
+
+@lru_cache(maxsize=8192)
+def _origin(role: OriginRole, path: str, key: str, scope: Scope) -> Origin:
+    return Origin("legacy", role, path, key, scope)
+
+
+class InferenceResolver:
+    """Reads the config beside a checkpoint; everything else it needs is in the hints and the path."""
+
+    def __init__(self) -> None:
+        self._configs: PerSource[ConfigFacts] = PerSource(read_config)
+
+    @property
+    def name(self) -> Tier:
+        return "legacy"
+
+    def resolve(self, candidate: Candidate, *, wanted: Collection[str], hints: Hints) -> Finding | None:
+        """Never fails as a whole: a broken config is a problem of the finding."""
+        del wanted
+        folder, _, file_name = candidate.path.rpartition("/")
+        fields: dict[str, Value] = {}
+        metrics: dict[str, Value] = {}
+        problems: tuple[Problem, ...] = ()
+        params = _header_params(hints.header)
+        _from_header(hints.header, candidate.link_target or candidate.path, fields, metrics)
+        config = candidate.source("config")
+        if config is not None:
+            relative = _relative(config, folder)
+            try:
+                facts = self._configs.get(config)
+            except ResolverError as error:
+                problems = (Problem(config.path, "legacy", error.reason),)
+            else:
+                _from_config(facts, relative, fields)
+                params = _with_config(params, facts.params, relative)
+            fields["config_path"] = Value(config.path, _origin("config", relative, "", "run"))
+        _from_names(candidate, file_name, fields)
+        for field, value in headline_fields(metrics):
+            fields.setdefault(field, value)
+        return Finding(fields, metrics, params, problems)
+
+
+def _from_header(header: CheckpointHeader, path: str, fields: dict[str, Value], metrics: dict[str, Value]) -> None:
+    if header.epoch is not None:
+        fields["epoch"] = Value(header.epoch, _origin("header", "", "epoch", "checkpoint"))
+    if header.global_step is not None:
+        fields["global_step"] = Value(header.global_step, _origin("header", "", "global_step", "checkpoint"))
+    for key, field in HYPER_PARAMETERS.items():
+        value = header.hyper_parameters.get(key)
+        expected = int if field == "max_epochs" else str
+        if isinstance(value, expected) and not isinstance(value, bool) and is_known(value):
+            if isinstance(value, int) and value < 1:
+                continue
+            text = value.strip() if isinstance(value, str) else value
+            fields[field] = Value(text, _origin("header", "", f"hyper_parameters.{key}", "checkpoint"))
+    callback = callback_of(header, path)
+    if callback is not None:
+        key = "callbacks.ModelCheckpoint"
+        fields["monitor"] = Value(callback.monitor, _origin("header", "", f"{key}.monitor", "checkpoint"))
+        if callback.mode is not None:
+            fields["monitor_mode"] = Value(callback.mode, _origin("header", "", f"{key}.mode", "checkpoint"))
+    for name, metric in header.metrics.items():
+        metrics[name] = Value(metric, _origin("header", "", name.replace("/", "_metrics."), "checkpoint"))
+    for name, score in own_scores(header, path).items():
+        metrics[name] = Value(score, _origin("header", "", "callbacks.ModelCheckpoint.best_k_models", "checkpoint"))
+
+
+def _from_config(facts: ConfigFacts, path: str, fields: dict[str, Value]) -> None:
+    same_monitor = "monitor" not in fields or fields["monitor"].value == facts.fields.get("monitor", (None, ""))[0]
+    for field, (value, key) in facts.fields.items():
+        if field not in fields and (field != "monitor_mode" or same_monitor):
+            fields[field] = Value(value, _origin("config", path, key, "run"))
+
+
+def _from_names(candidate: Candidate, file_name: str, fields: dict[str, Value]) -> None:
+    for field, number in counters(file_name).items():
+        fields.setdefault(field, Value(number, _origin("name", "", "file name", "checkpoint")))
+    for field, text in path_patterns(candidate.rel_path).items():
+        fields.setdefault(field, Value(text, _origin("name", "", "path", "run")))
+    exp_name = experiment(candidate.path, candidate.root)
+    if exp_name is not None:
+        fields.setdefault("exp_name", Value(exp_name, _origin("name", "", "path", "run")))
+
+
+def _header_params(header: CheckpointHeader) -> tuple[Param, ...]:
+    if not header.hyper_parameters:
+        return ()
+    return tuple(
+        Param(name, value, _origin("header", "", f"hyper_parameters.{name}", "checkpoint"))
+        for name, value in header.hyper_parameters.items()
+    )
+
+
+@lru_cache(maxsize=512)
+def _with_config(params: tuple[Param, ...], config: tuple[tuple[str, object], ...], path: str) -> tuple[Param, ...]:
+    """Once for all the checkpoints of a run: their hyperparameters and their config are the same."""
+    known = {param.name for param in params}
+    return params + tuple(
+        Param(name, value, _origin("config", path, name, "run"))  # type: ignore[arg-type]  # scalars, from flatten
+        for name, value in config
+        if name not in known
+    )
+
+
+def _relative(source: Source, folder: str) -> str:
+    """The config's path as seen from the checkpoint's folder: a run that moves as a whole keeps it."""
+    path, up = source.path, ""
+    for _ in range(3):
+        if path.startswith(f"{folder}/"):
+            return up + path[len(folder) + 1 :]
+        folder, up = folder.rpartition("/")[0], f"{up}../"
+    return path

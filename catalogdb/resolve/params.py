@@ -1,0 +1,54 @@
+"""Nested documents as dotted, typed parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+
+from catalogdb.records import Scalar
+
+MAX_PARAMS = 4096
+MAX_ITEMS = 32
+MAX_TEXT = 4096
+MAX_DEPTH = 32
+
+INTERPOLATION = re.compile(r"\$\{")
+"""OmegaConf's ``${…}``: what stands there is not the value."""
+
+
+def is_known(value: object) -> bool:
+    """False for what stands in for a value: null, empty text, ``unknown``, OmegaConf's ``${…}`` and ``???``."""
+    if isinstance(value, str):
+        text = value.strip()
+        return text not in ("", "???") and text.lower() != "unknown" and INTERPOLATION.search(text) is None
+    return value is not None
+
+
+def flatten(document: Mapping[str, object]) -> Iterator[tuple[str, Scalar]]:
+    """``{"optimizer": {"lr": 0.1}}`` → ``("optimizer.lr", 0.1)``.
+
+    Lists of at most 32 scalars give ``name.0``, ``name.1``; interpolations, long texts and deeper structures
+    are left out; at most 4,096 parameters.
+    """
+    stack: list[tuple[str, object, int]] = [(str(key), value, 1) for key, value in reversed(list(document.items()))]
+    given = 0
+    while stack and given < MAX_PARAMS:
+        name, value, depth = stack.pop()
+        if isinstance(value, Mapping):
+            if depth < MAX_DEPTH:
+                stack.extend((f"{name}.{key}", item, depth + 1) for key, item in reversed(list(value.items())))
+        elif isinstance(value, (list, tuple)):
+            if len(value) <= MAX_ITEMS and depth < MAX_DEPTH:
+                items = reversed(list(enumerate(value)))
+                stack.extend((f"{name}.{index}", item, depth + 1) for index, item in items)
+        elif isinstance(value, date):
+            given += 1
+            yield name, value.isoformat()
+        elif value is None or isinstance(value, (bool, int, float)) or _is_plain_text(value):
+            given += 1
+            yield name, value  # type: ignore[misc]  # narrowed by _is_plain_text, which mypy can't see
+
+
+def _is_plain_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TEXT and INTERPOLATION.search(value) is None

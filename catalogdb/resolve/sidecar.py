@@ -1,0 +1,143 @@
+"""The first tier: the V1 sidecar beside a checkpoint, believed as far as the checkpoint's own header agrees."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+
+from catalogdb.errors import MetadataError, ResolverError
+from catalogdb.metadata import salvage
+from catalogdb.records import (
+    Candidate,
+    CheckpointHeader,
+    Finding,
+    Origin,
+    Param,
+    Problem,
+    Scope,
+    Tier,
+    Value,
+)
+from catalogdb.resolve.base import Hints
+from catalogdb.resolve.documents import read_source
+from catalogdb.resolve.headline import HEADLINES, monitored_headline
+from catalogdb.resolve.own_score import own_scores
+from catalogdb.resolve.params import flatten, is_known
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "exp_name": ("exp_name",),
+    "architecture": ("model", "architecture"),
+    "backbone": ("model", "encoder", "model_name"),
+    "decoder": ("model", "decoder", "name"),
+    "head": ("model", "head", "name"),
+    "loss": ("model", "loss", "name"),
+    "epoch": ("training", "epoch"),
+    "global_step": ("training", "global_step"),
+    "max_epochs": ("training", "max_epochs"),
+    "training_phase": ("training", "training_phase"),
+    "monitor": ("checkpointing", "monitor"),
+    "monitor_mode": ("checkpointing", "mode"),
+    "created_at": ("created_at",),
+    "wandb_run_id": ("wandb_run_id",),
+    "precision": ("metrics", "precision"),
+    "recall": ("metrics", "recall"),
+    "hmean": ("metrics", "hmean"),
+    "validation_loss": ("metrics", "validation_loss"),
+}
+"""Field → its place in the sidecar."""
+
+OF_THE_STEP = ("epoch", "global_step", "created_at", *HEADLINES)
+"""Fields that belong to one step: a sidecar of another step says nothing about them."""
+
+PARAM_SECTIONS = ("model", "checkpointing")
+
+
+@lru_cache(maxsize=4096)
+def _origin(key: str, scope: Scope = "checkpoint") -> Origin:
+    return Origin("yaml", "sidecar", "", key, scope)
+
+
+_FIELD_ORIGINS = {field: _origin(".".join(keys)) for field, keys in FIELDS.items()}
+
+
+class SidecarResolver:
+    """Reads ``X.metadata.yaml``. Values that aren't valid are left out one by one, each with a problem."""
+
+    @property
+    def name(self) -> Tier:
+        return "yaml"
+
+    def resolve(self, candidate: Candidate, *, wanted: Collection[str], hints: Hints) -> Finding | None:
+        del wanted
+        source = candidate.source("sidecar")
+        if source is None:
+            return None
+        document = read_source("yaml", source)
+        try:
+            known, errors = salvage(document, source.path)
+        except MetadataError as error:
+            raise ResolverError("yaml", source.path, str(error.reason)) from error
+        problems = [Problem(source.path, "yaml", f"{error.field}: {error.reason}") for error in errors]
+        fields = _fields(known)
+        metrics = _metrics(known, fields, hints.header, candidate.link_target or candidate.path)
+        contradiction = contradicts(fields, hints.header)
+        if contradiction is not None:
+            problems.append(Problem(source.path, "yaml", contradiction))
+            metrics = {}
+            for field in OF_THE_STEP:
+                fields.pop(field, None)
+        return Finding(fields, metrics, _params(known), tuple(problems))
+
+
+def contradicts(fields: Mapping[str, Value], header: CheckpointHeader) -> str | None:
+    """Why the sidecar's numbers are those of another state than the file's; None where nothing says so.
+
+    The step decides where both state it: a sidecar rewritten at a later save has the later step. An epoch is only
+    compared where one of them has no step.
+    """
+    for field, stated in (("global_step", header.global_step), ("epoch", header.epoch)):
+        if stated is None or field not in fields:
+            continue
+        value = fields[field].value
+        if value == stated:
+            return None
+        return f"is about {field} {value}, but the checkpoint is of {field} {stated}; its metrics are not used"
+    return None
+
+
+def _fields(known: Mapping[str, object]) -> dict[str, Value]:
+    fields: dict[str, Value] = {}
+    for field, keys in FIELDS.items():
+        value: object = known
+        for key in keys:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if is_known(value):
+            fields[field] = Value(value, _FIELD_ORIGINS[field])
+    return fields
+
+
+def _metrics(
+    known: Mapping[str, object], fields: Mapping[str, Value], header: CheckpointHeader, path: str
+) -> dict[str, Value]:
+    """All metrics under their names. The monitored one, where only its headline is written down, by that value."""
+    found: dict[str, Value] = {}
+    section = known.get("metrics")
+    additional = section.get("additional_metrics") if isinstance(section, Mapping) else None
+    if isinstance(additional, Mapping):
+        for name, value in additional.items():
+            found[name] = Value(value, _origin(f"metrics.additional_metrics.{name}"))
+    for field in HEADLINES:
+        if field in fields:
+            found.setdefault(field, fields[field])
+    monitor = fields["monitor"].value if "monitor" in fields else None
+    headline = monitored_headline(monitor) if monitor else None
+    if headline in fields and monitor not in found and monitor not in own_scores(header, path):
+        found[monitor] = fields[headline]
+    return found
+
+
+def _params(known: Mapping[str, object]) -> tuple[Param, ...]:
+    """The details of model and checkpointing that no field holds, under their dotted names."""
+    sections = {name: known[name] for name in PARAM_SECTIONS if name in known}
+    taken = {".".join(keys) for keys in FIELDS.values()}
+    return tuple(Param(name, value, _origin(name)) for name, value in flatten(sections) if name not in taken)

@@ -1,0 +1,136 @@
+"""One catalog's file: opened once, read through snapshots, written through ledgers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from catalogdb.errors import DatabaseError, NetworkFilesystemWarning
+from catalogdb.records import RevisionReport, UpgradeReport
+from catalogdb.store import migrate
+from catalogdb.store.engine import (
+    database_path,
+    failures_of,
+    make_engine,
+    make_reading_engine,
+    network_filesystem,
+    parse_url,
+    snapshot,
+)
+from catalogdb.store.ledger import Ledger
+from catalogdb.store.reader import Reader, SqlResult
+from catalogdb.store.status import CatalogStatus
+
+QUERY_SECONDS = 60.0
+"""How long a user's own query may take."""
+
+
+class Store:
+    """The engines of one catalog, and what can be done with its file as a whole."""
+
+    def __init__(self, engine: Engine, reading: Engine) -> None:
+        self._engine = engine
+        self._reading = reading
+        self._path = database_path(engine.url)
+
+    @classmethod
+    def open(cls, url: str) -> Store:
+        """Opens a catalog, or makes a new one at head. Raises SchemaOutdated, SchemaTooNew or DatabaseError."""
+        parsed = parse_url(url)
+        path = database_path(parsed)
+        if path is not None:
+            make_folder(path)
+        engine = make_engine(parsed)
+        migrate.open_schema(engine)
+        return cls(engine, engine if path is None else make_reading_engine(parsed))
+
+    def close(self) -> None:
+        self._reading.dispose()
+        self._engine.dispose()
+
+    @property
+    def url(self) -> str:
+        return str(self._engine.url)
+
+    def ledger(self) -> Ledger:
+        """The writing side; close it when done."""
+        return Ledger(self._engine)
+
+    @contextmanager
+    def reader(self) -> Iterator[Reader]:
+        """The reading side, on one state of the catalog."""
+        with snapshot(self._reading) as connection:
+            yield Reader(connection)
+
+    def status(self) -> CatalogStatus:
+        with self.reader() as reader:
+            return reader.status()
+
+    def sql(self, query: str, parameters: Mapping[str, object]) -> SqlResult:
+        """A user's own query. Its rows come as they are read, from one state of the catalog."""
+        with ExitStack() as stack:
+            reader = stack.enter_context(self.reader())
+            columns, rows = reader.execute_readonly(query, dict(parameters), seconds=QUERY_SECONDS)
+            return SqlResult(tuple(columns), _rows(rows, stack.pop_all()))
+
+    def backup(self, destination: Path) -> Path:
+        with failures_of(destination), self._reading.connect() as connection:
+            return migrate.backup(connection, destination)
+
+    def check(self) -> list[str]:
+        with failures_of(self._path), self._reading.connect() as connection:
+            found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+            broken = [f"{row[0]}: row {row[1]} points to a missing {row[2]}" for row in _broken_keys(connection)]
+        return [line for line in found if line != "ok"] + broken
+
+    @staticmethod
+    def upgrade(url: str) -> UpgradeReport:
+        with _existing(url) as engine:
+            return migrate.upgrade(engine)
+
+    @staticmethod
+    def revision(url: str) -> RevisionReport:
+        with _existing(url) as engine, failures_of(database_path(engine.url)), engine.connect() as connection:
+            return RevisionReport(migrate.current_revision(connection), migrate.HEAD)
+
+
+def _rows(rows: Iterator[tuple[Any, ...]], opened: ExitStack) -> Iterator[tuple[Any, ...]]:
+    with opened:
+        yield from rows
+
+
+def make_folder(path: Path) -> None:
+    """The catalog's folder, made where it's missing. Warns of a network filesystem: SQLite's locks don't hold there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(f"{path.parent}: can't be made: {error.strerror}") from error
+    kind = network_filesystem(path.parent)
+    if kind is not None:
+        warnings.warn(
+            f"{path} lies on {kind}, where SQLite's locks don't hold; keep the catalog on a local disk (--db)",
+            NetworkFilesystemWarning,
+            stacklevel=4,
+        )
+
+
+@contextmanager
+def _existing(url: str) -> Iterator[Engine]:
+    parsed = parse_url(url)
+    path = database_path(parsed)
+    if path is None or not path.is_file():
+        raise DatabaseError(f"{path or url}: no such catalog; make it with: catalogdb scan ROOT")
+    engine = make_engine(parsed)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _broken_keys(connection: Connection) -> list[tuple[str, int, str]]:
+    return [(row[0], row[1], row[2]) for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]

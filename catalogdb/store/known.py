@@ -1,0 +1,207 @@
+"""What the catalog knows about a root before a scan, and how rows follow files that moved."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from catalogdb.records import Candidate, Finding, Origin, Param, Stamp, State, Tier, Value
+from catalogdb.store.paths import absolute
+from catalogdb.store.writer import now
+
+
+class Known(NamedTuple):
+    """A row as far as a scan has to compare it."""
+
+    id: int
+    fingerprint: int
+    recheck: int
+    state: State
+    source: Tier
+
+
+class Root(NamedTuple):
+    """A root and the folder in it that is to be scanned: ``below`` is empty for all of it."""
+
+    id: int
+    path: str
+    below: str
+
+
+class KnownRows:
+    """Reads, and moves, rows of one catalog."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def root(self, path: str) -> Root:
+        """The root for an absolute path, made where there is none.
+
+        Roots never overlap: a folder in a known root is scanned as a part of it, and a folder above known roots takes
+        their rows over.
+        """
+        execute = self._connection.exec_driver_sql
+        roots = execute("SELECT id, path FROM roots").fetchall()
+        for root_id, known in roots:
+            if path == known or path.startswith(known.rstrip("/") + "/"):
+                return Root(root_id, known, path[len(known) :].strip("/"))
+        execute("INSERT INTO roots (path, added_at) VALUES (?, ?)", (path, now()))
+        new_id = execute("SELECT id FROM roots WHERE path = ?", (path,)).scalar_one()
+        prefix = path.rstrip("/") + "/"
+        for root_id, known in roots:
+            if known.startswith(prefix):
+                self._take_over(root_id, known[len(prefix) :], new_id)
+        return Root(new_id, path, "")
+
+    def _take_over(self, root_id: int, rel_root: str, new_id: int) -> None:
+        execute = self._connection.exec_driver_sql
+        execute(
+            "UPDATE checkpoints SET root_id = ?1, rel_path = ?2 || '/' || rel_path, "
+            "config_path = CASE WHEN config_path NOT LIKE '/%' THEN ?2 || '/' || config_path ELSE config_path END, "
+            "link_target = CASE WHEN link_target NOT LIKE '/%' THEN ?2 || '/' || link_target ELSE link_target END "
+            "WHERE root_id = ?3",
+            (new_id, rel_root, root_id),
+        )
+        execute(
+            "UPDATE sources SET path = ?1 || '/' || path WHERE path NOT LIKE '/%' AND checkpoint_id IN "
+            "(SELECT id FROM checkpoints WHERE root_id = ?2 AND substr(rel_path, 1, length(?1) + 1) = ?1 || '/')",
+            (rel_root, new_id),
+        )
+        execute("DELETE FROM roots WHERE id = ?", (root_id,))
+
+    def rows(self, root: Root) -> dict[str, Known]:
+        rows = self._connection.exec_driver_sql(
+            f"SELECT rel_path, id, fingerprint, recheck, state, source FROM checkpoints WHERE {_within(root)}",
+            _within_values(root),
+        )
+        return {row[0]: Known(*row[1:]) for row in rows.cursor.fetchall()}  # type: ignore[union-attr]  # a SELECT has one
+
+    def foreign(self, root: Root) -> dict[str, int]:
+        rows = self._connection.exec_driver_sql(
+            f"SELECT rel_path, fingerprint FROM foreign_files WHERE {_within(root)}", _within_values(root)
+        )
+        return {rel_path: fingerprint for rel_path, fingerprint in rows}
+
+    def follow_moves(self, root: Root, candidates: Sequence[Candidate]) -> dict[str, int]:
+        """Gives rows whose file now lies elsewhere their new path, and returns path → id of those that moved.
+
+        A file is known again by device, inode, size and mtime, and only where its old path no longer leads to it.
+        A row whose file was overwritten by the move hands its tags, notes and aliases on.
+        """
+        by_inode = {candidate.stamp.inode: candidate for candidate in candidates}
+        moves: dict[int, Candidate] = {}
+        for row in self._with_inodes(list(by_inode)):
+            checkpoint_id, root_path, rel_path, *stamp = row
+            candidate = by_inode[stamp[2]]
+            old_path = absolute(root_path, rel_path)
+            known_again = tuple(stamp) == tuple(candidate.stamp) and old_path != candidate.path
+            if known_again and not _still_there(old_path, candidate.stamp):
+                moves[checkpoint_id] = candidate
+        self._move(root, moves)
+        return {candidate.rel_path: checkpoint_id for checkpoint_id, candidate in moves.items()}
+
+    def _with_inodes(self, inodes: Sequence[int]) -> Iterable[Sequence[int | str]]:
+        for start in range(0, len(inodes), 500):
+            some = inodes[start : start + 500]
+            yield from self._connection.exec_driver_sql(
+                "SELECT c.id, r.path, c.rel_path, c.size_bytes, c.mtime_ns, c.inode, c.device "
+                "FROM checkpoints c JOIN roots r ON r.id = c.root_id "
+                f"WHERE c.inode IN ({', '.join('?' * len(some))}) ORDER BY c.id",
+                tuple(some),
+            )
+
+    def _move(self, root: Root, moves: Mapping[int, Candidate]) -> None:
+        execute = self._connection.exec_driver_sql
+        for checkpoint_id in moves:
+            execute("UPDATE checkpoints SET rel_path = '//moving/' || id WHERE id = ?", (checkpoint_id,))
+        for checkpoint_id, candidate in moves.items():
+            place = (root.id, candidate.rel_path)
+            overwritten = execute("SELECT id FROM checkpoints WHERE root_id = ? AND rel_path = ?", place).fetchone()
+            if overwritten is not None:
+                self._hand_on(overwritten[0], checkpoint_id)
+            execute(
+                "UPDATE checkpoints SET root_id = ?, rel_path = ?, recheck = 1 WHERE id = ?", (*place, checkpoint_id)
+            )
+
+    def _hand_on(self, from_id: int, to_id: int) -> None:
+        execute = self._connection.exec_driver_sql
+        execute("UPDATE OR IGNORE tags SET checkpoint_id = ? WHERE checkpoint_id = ?", (to_id, from_id))
+        execute("UPDATE aliases SET checkpoint_id = ? WHERE checkpoint_id = ?", (to_id, from_id))
+        execute(
+            "INSERT INTO notes (checkpoint_id, text, updated_at) "
+            "SELECT ?, text, updated_at FROM notes WHERE checkpoint_id = ? "
+            "ON CONFLICT DO UPDATE SET text = notes.text || char(10) || excluded.text",
+            (to_id, from_id),
+        )
+        execute("DELETE FROM checkpoints WHERE id = ?", (from_id,))
+
+    def said_before(self, checkpoint_id: int, stamp: Stamp, tier: Tier) -> Finding | None:
+        """What a tier said about a row whose file is unchanged; None where it changed or nothing was said."""
+        execute = self._connection.exec_driver_sql
+        row = (
+            execute(
+                "SELECT c.*, r.path AS root_path, s.origins FROM checkpoints c JOIN roots r ON r.id = c.root_id "
+                "LEFT JOIN provenance_sets s ON s.id = c.provenance_set_id WHERE c.id = ?",
+                (checkpoint_id,),
+            )
+            .mappings()
+            .fetchone()
+        )
+        if row is None or (row["size_bytes"], row["mtime_ns"]) != (stamp.size, stamp.mtime_ns):
+            return None
+        origins = {
+            origin[0]: Origin(*origin[1:])
+            for origin in execute("SELECT id, tier, role, path, key, scope FROM origins WHERE tier = ?", (tier,))
+        }
+        fields = {
+            field: Value(row[field], origins[origin_id])
+            for field, origin_id in json.loads(row["origins"] or "{}").items()
+            if origin_id in origins and row[field] is not None
+        }
+        metrics = {
+            name: Value(float("nan") if value is None else value, origins[origin_id])
+            for name, value, origin_id in execute(
+                "SELECT n.name, m.value, m.origin_id FROM metrics m JOIN metric_names n ON n.id = m.name_id "
+                "WHERE m.checkpoint_id = ?",
+                (checkpoint_id,),
+            )
+            if origin_id in origins
+        }
+        params = tuple(
+            Param(name, _scalar(kind, value), origins[origin_id])
+            for name, kind, value, origin_id in execute(
+                "SELECT name, type, value, origin_id FROM params WHERE param_set_id = ?", (row["param_set_id"],)
+            )
+            if origin_id in origins
+        )
+        return Finding(fields, metrics, params) if fields or metrics or params else None
+
+
+def _scalar(kind: str, value: int | float | str | None) -> bool | int | float | str | None:
+    if kind == "bool":
+        return bool(value)
+    if kind == "int" and value is not None:
+        return int(value)
+    if kind == "float" and value is None:
+        return float("nan")
+    return value
+
+
+def _still_there(path: str, stamp: Stamp) -> bool:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return (status.st_ino, status.st_dev) == (stamp.inode, stamp.device)
+
+
+def _within(root: Root) -> str:
+    return "root_id = ? AND rel_path >= ? AND rel_path < ?" if root.below else "root_id = ?"
+
+
+def _within_values(root: Root) -> tuple[int | str, ...]:
+    return (root.id, f"{root.below}/", f"{root.below}0") if root.below else (root.id,)

@@ -1,0 +1,77 @@
+"""The writing side of a catalog, as a scan sees it: what is known, what moved, what to write; in transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Engine
+
+from catalogdb.records import Candidate, Finding, Problem, Resolution, Stamp, Tier
+from catalogdb.store.engine import database_path, failures_of, immediate
+from catalogdb.store.known import Known, KnownRows, Root
+from catalogdb.store.writer import Writer
+
+
+class Ledger:
+    """One writing connection. Every method is a transaction of its own: a scan that is killed leaves whole rows."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._path = database_path(engine.url)
+        with failures_of(self._path):
+            self._connection = engine.connect()
+        self._known = KnownRows(self._connection)
+        self._writer = Writer(self._connection)
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._connection.close()
+
+    def open_root(self, path: str) -> tuple[Root, dict[str, Known], dict[str, int]]:
+        """The root of an absolute path, its rows by relative path, and its files known to be no checkpoints."""
+        with failures_of(self._path), immediate(self._connection):
+            root = self._known.root(path)
+            return root, self._known.rows(root), self._known.foreign(root)
+
+    def follow_moves(self, root: Root, candidates: Sequence[Candidate]) -> dict[str, int]:
+        """Relative path → id of the rows that were given a new path."""
+        if not candidates:
+            return {}
+        with failures_of(self._path), immediate(self._connection):
+            return self._known.follow_moves(root, candidates)
+
+    def said_before(self, checkpoint_id: int, stamp: Stamp, tier: Tier) -> Finding | None:
+        with failures_of(self._path):
+            return self._known.said_before(checkpoint_id, stamp, tier)
+
+    def write(
+        self,
+        root: Root,
+        resolved: Sequence[tuple[Resolution, int]],
+        foreign: Sequence[tuple[str, int, str | None]],
+        vanished: Sequence[int],
+    ) -> None:
+        """One batch: rows with their fingerprints, files that are no checkpoints, rows whose file vanished."""
+        try:
+            with failures_of(self._path), immediate(self._connection):
+                if resolved:
+                    self._writer.upsert(root.id, resolved)
+                    self._writer.forget_foreign(root.id, (each.candidate.rel_path for each, _ in resolved))
+                self._writer.remember_foreign(root.id, foreign)
+                self._writer.mark_missing(vanished)
+        except BaseException:
+            self._writer.forget()
+            raise
+
+    def finish(self, root: Root, *, missing: Iterable[int], gone: Iterable[str], problems: Sequence[Problem]) -> None:
+        """Ends the scan of a root: rows whose files are gone, foreign files that are gone, folders' problems."""
+        with failures_of(self._path), immediate(self._connection):
+            self._writer.mark_missing(missing)
+            self._writer.forget_foreign(root.id, gone)
+            self._writer.finish_root(root.id, problems)
+
+    def optimize(self) -> None:
+        """Statistics for whoever opens the file with another tool; no query of ours depends on them."""
+        with failures_of(self._path):
+            self._connection.exec_driver_sql("PRAGMA optimize")

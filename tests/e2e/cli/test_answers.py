@@ -1,0 +1,186 @@
+"""``best``, ``ls``, ``show``, ``sql`` and ``status``: what answers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cli.harness import Demo, Run, assert_one_line
+
+
+def test_best_is_a_file_name(ask: Run, demo: Demo) -> None:
+    ended = ask("best", "-m", "val/hmean")
+    assert ended.code == 0
+    assert len(ended.lines) == 1
+    assert Path(ended.lines[0]).is_relative_to(demo.outputs)
+
+
+def test_best_says_how_many_were_left_out(ask: Run) -> None:
+    everything = json.loads(ask("ls", "--format", "json").out)
+    without = sum("val/hmean" not in row["metrics"] for row in everything)
+    ended = ask("best", "-m", "val/hmean")
+    assert (f"{without} checkpoint" in ended.err) == bool(without)
+
+
+def test_best_of_each(ask: Run) -> None:
+    rows = json.loads(ask("best", "-m", "val/loss", "--per", "exp_name", "--format", "json").out)
+    assert len({row["exp_name"] for row in rows}) == len(rows) > 1
+    assert len(ask("best", "-m", "val/loss", "--per", "exp_name", "-n", "1").lines) == 1
+
+
+def test_best_takes_a_direction(ask: Run) -> None:
+    values = {
+        mode: json.loads(ask("best", "-m", "val/loss", "--mode", mode, "--format", "json").out)[0]["metrics"][
+            "val/loss"
+        ]
+        for mode in ("min", "max")
+    }
+    assert values["min"] < values["max"]
+
+
+def test_best_ranks(ask: Run) -> None:
+    rows = json.loads(ask("best", "-m", "val/hmean", "-n", "0", "--format", "json").out)
+    scores = [row["metrics"]["val/hmean"] for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) > 2
+
+
+def test_best_of_nothing(ask: Run) -> None:
+    ended = ask("best", "-m", "val/hmean", "-w", "epoch > 1000")
+    assert (ended.code, ended.out) == (1, "")
+    assert "nothing matched" in ended.err
+    assert json.loads(ask("best", "-m", "val/hmean", "-w", "epoch > 1000", "--format", "json").out) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["best", "-m", "val/hmeen"], ["val/hmean"]),
+        (["best", "-m", "val/hmean", "--per", "exp_nam"], ["exp_name"]),
+        (["best", "-m", "val/hmean", "-w", "epch > 1"], ["epch", "epoch", "^"]),
+        (["ls", "epoch >"], ["^"]),
+        (["ls", "-S", "epch"], ["epoch"]),
+        (["ls", "-c", "epch"], ["-c: epch", "did you mean epoch?"]),
+        (["ls", "-c", "metrics.val/hmeen"], ["did you mean val/hmean?"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_unknown_names_end_with_near_ones(ask: Run, arguments: list[str], words: list[str]) -> None:
+    ended = ask(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("catalogdb: error: ")
+    assert "Traceback" not in ended.err
+    for word in words:
+        assert word in ended.err
+
+
+def test_ls_in_every_format_tells_the_same(ask: Run, demo: Demo) -> None:
+    order = ["-S", "path"]
+    paths = ask("ls", *order, "--format", "path").lines
+    assert len(paths) == 12
+    assert all(Path(path).is_file() for path in paths)
+    records = json.loads(ask("ls", *order, "--format", "json").out)
+    assert [record["path"] for record in records] == paths
+    assert [json.loads(line) for line in ask("ls", *order, "--format", "jsonl").lines] == records
+    for style, delimiter in (("csv", ","), ("tsv", "\t")):
+        rows = list(csv.DictReader(io.StringIO(ask("ls", *order, "--format", style).out), delimiter=delimiter))
+        assert [row["path"] for row in rows] == paths
+        assert [row["metrics.val/loss"] for row in rows] == [
+            "" if (value := record["metrics"].get("val/loss")) is None else repr(value) for record in records
+        ]
+    assert len(ask("ls", *order, "--format", "md").lines) == 14
+    table = ask("ls", *order).lines
+    assert [line.split("  ")[0] for line in table[1:]] == paths
+
+
+def test_ls_columns(ask: Run) -> None:
+    rows = json.loads(ask("ls", "-c", "epoch,metrics.val/loss,params.lr,source", "--format", "json").out)
+    assert len(rows) == 12
+    assert all(list(row) == ["epoch", "metrics.val/loss", "params.lr", "source"] for row in rows)
+
+
+def test_ls_filters_and_orders(ask: Run) -> None:
+    rows = json.loads(ask("ls", "architecture = 'dbnet' AND epoch >= 6", "-S", "-epoch", "--format", "json").out)
+    assert {row["architecture"] for row in rows} == {"dbnet"}
+    assert [row["epoch"] for row in rows] == sorted((row["epoch"] for row in rows), reverse=True)
+    assert ask("ls", "-S", "architecture,epoch DESC", "-n", "1").code == 0
+
+
+def test_ls_says_when_there_is_more(ask: Run) -> None:
+    ended = ask("ls", "-n", "5")
+    assert len(ended.lines) == 6
+    assert ended.err == "5 of 12; -n 0 shows all\n"
+    assert ask("ls", "-n", "0").err == ""
+    assert ask("ls", "-n", "12").err == ""
+    assert ask("ls", "-n", "5", "-q").err == ""
+
+
+def test_ls_paths_are_relative_to_here(ask: Run, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(demo.outputs.parent)
+    assert all(line.startswith("outputs/") for line in ask("ls").lines[1:])
+
+
+def test_ls_of_nothing(ask: Run) -> None:
+    ended = ask("ls", "epoch > 1000")
+    assert (ended.code, ended.out) == (1, "")
+    assert "nothing matched" in ended.err
+
+
+def test_show_says_where_each_value_comes_from(ask: Run) -> None:
+    path = ask("best", "-m", "val/hmean", "-w", "architecture = 'dbnet'").lines[0]
+    ended = ask("show", path, "--format", "csv")
+    rows = {row["field"]: row for row in csv.DictReader(io.StringIO(ended.out))}
+    assert rows["path"]["value"] == path
+    assert rows["architecture"]["value"] == "dbnet"
+    assert rows["architecture"]["tier"] == "yaml"
+    assert rows["architecture"]["source"].endswith(".metadata.yaml")
+    assert rows["metrics.val/hmean"]["scope"] == "checkpoint"
+    assert int(rows["weights.num_parameters"]["value"]) > 0
+
+
+def test_show_finds_by_path_and_by_id(ask: Run, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ask("ls", "-n", "1", "--format", "path").lines[0]
+    record = json.loads(ask("show", path, "--format", "json").out)
+    assert json.loads(ask("show", str(record["id"]), "--format", "json").out) == record
+    monkeypatch.chdir(demo.outputs)
+    assert json.loads(ask("show", os.path.relpath(path), "--format", "json").out) == record
+
+
+@pytest.mark.parametrize("ref", ["nope.ckpt", "99999", "@nope"])
+def test_show_of_what_is_not_known(ask: Run, ref: str) -> None:
+    assert_one_line(ask("show", ref), 1, ref.lstrip("@"))
+
+
+def test_sql(ask: Run) -> None:
+    query = "SELECT path, epoch FROM checkpoint_overview WHERE epoch >= :least AND architecture = :kind ORDER BY path"
+    parameters = ["-p", "least", "6", "-p", "kind", "dbnet"]
+    rows = json.loads(ask("sql", query, *parameters, "--format", "json").out)
+    assert rows
+    assert all(row["epoch"] >= 6 for row in rows)
+    assert ask("sql", query, *parameters, "--format", "path").lines == [row["path"] for row in rows]
+    assert ask("sql", "SELECT 1 AS one, NULL AS two", "--format", "csv").out == "one,two\n1,\n"
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["DELETE FROM checkpoints", "SELEKT 1", "SELECT * FROM nope", "PRAGMA query_only = 0", "SELECT 1; SELECT 2",
+     "SELECT :missing", "ATTACH 'x.db' AS x", ""],
+)  # fmt: skip
+def test_sql_that_cannot_be_run(ask: Run, query: str) -> None:
+    ended = ask("sql", query)
+    assert ended.code in {2, 3}
+    assert_one_line(ended, ended.code)
+
+
+def test_status(ask: Run, demo: Demo) -> None:
+    ended = ask("status")
+    assert ended.code == 0
+    assert str(demo.outputs) in ended.out
+    assert str(demo.database) in ended.out
+    status = json.loads(ask("status", "--format", "json").out)
+    assert sum(status["by_state"].values()) == 12

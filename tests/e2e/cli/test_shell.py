@@ -1,0 +1,59 @@
+"""The program as a shell runs it: pipes, full disks, terminals."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from tests.e2e.cli.harness import PROGRAM, Demo, Shell
+
+
+def test_the_seeds_promise(shell: Shell) -> None:
+    done = shell('test -f "$(catalogdb best -m val/hmean)"')
+    assert (done.returncode, done.stdout) == (0, b"")
+
+
+def test_a_reader_that_leaves_is_no_error(shell: Shell) -> None:
+    numbers = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM n LIMIT 300000) SELECT x FROM n"
+    done = shell(f"catalogdb sql '{numbers}' --format csv | head -n 2")
+    assert done.stdout == b"x\n1\n"
+    assert done.stderr == b""
+    assert done.returncode == 0
+
+
+def test_a_full_disk_is_one_line(shell: Shell) -> None:
+    done = shell("catalogdb ls --format json > /dev/full")
+    assert done.returncode == 3
+    assert done.stderr == b"catalogdb: error: No space left on device\n"
+
+
+def test_no_colours_in_a_pipe(shell: Shell) -> None:
+    done = shell("FORCE_COLOR=1 COLUMNS=40 catalogdb ls | cat")
+    assert b"\x1b" not in done.stdout
+    assert b".ckpt" in done.stdout
+
+
+@pytest.mark.parametrize("color", [True, False])
+def test_a_table_fits_the_terminal(demo: Demo, color: bool) -> None:
+    """On a real pseudo-terminal of 60 columns."""
+    command = " ".join([*PROGRAM[:2], f"'{PROGRAM[2]}'", "ls", "--db", str(demo.database)])
+    environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "60"}
+    environ.pop("NO_COLOR", None)
+    if not color:
+        environ["NO_COLOR"] = "1"
+    if shutil.which("script") is None:
+        pytest.skip("needs script(1)")
+    done = subprocess.run(
+        ["script", "-qec", command, "/dev/null"], env=environ, capture_output=True, check=False, timeout=60,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    text = done.stdout.decode()
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert done.returncode == 0, text
+    assert "epoch" in plain
+    assert max(len(line.rstrip()) for line in plain.splitlines()) <= 60
+    assert color or not re.search(r"\x1b\[[0-9;]*3[0-9]m", text)

@@ -1,0 +1,316 @@
+"""The opcodes: what CPython's pickler writes is read as the same data, and what can call becomes a Stub."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import enum
+import functools
+import io
+import pathlib
+import pickle
+import struct
+import zipfile
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from catalogdb.formats import pickle_reader
+from catalogdb.formats.pickle_reader import read_pickle
+from catalogdb.formats.pickle_values import GlobalRef, OpaqueKey, Stub, TensorRef, describe
+from catalogdb.formats.source import Refused
+from tests.unit.formats.support import name_ref, pickled, tensor_opcodes, text
+
+PROTOCOLS = range(6)
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=["Cs"]))
+    | st.binary(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])) | st.integers(-9, 9), inner)
+        | st.tuples(inner, inner)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(derandomize=True, max_examples=150, deadline=None)
+@given(value=PLAIN, protocol=st.sampled_from(list(PROTOCOLS)))
+def test_plain_data_is_read_as_it_was(value: object, protocol: int) -> None:
+    assert read_pickle(pickle.dumps(value, protocol=protocol)) == value
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+class Plain:
+    def __init__(self) -> None:
+        self.size = 3
+
+
+class Words(dict):  # type: ignore[type-arg]
+    pass
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (collections.OrderedDict(a=1, b=2), {"a": 1, "b": 2}),
+        (collections.defaultdict(list, {"a": [1]}), {"a": [1]}),
+        (collections.Counter({"a": 2}), {"a": 2}),
+        ({7}, [7]),
+        (pathlib.PurePosixPath("/data/runs"), "/data/runs"),
+        (pathlib.PureWindowsPath(r"C:\runs"), r"C:\runs"),
+        (b"\x00\xff", b"\x00\xff"),
+        (2**200, 2**200),
+        (-(2**31), -(2**31)),
+        ("é\n\\x", "é\n\\x"),
+    ],
+)
+def test_common_types_are_plain(value: object, expected: object, protocol: int) -> None:
+    assert read_pickle(pickle.dumps(value, protocol=protocol)) == expected
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_frozensets_are_sequences(protocol: int) -> None:
+    found = read_pickle(pickle.dumps(frozenset({7}), protocol=protocol))
+    assert found in ([7], (7,))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_objects_keep_their_class_and_state(protocol: int) -> None:
+    found: Any = read_pickle(pickle.dumps([Plain(), Words(a=1), argparse.Namespace(lr=0.1)], protocol=protocol))
+    plain, words, namespace = found
+    assert [type(item) for item in found] == [Stub, Stub, Stub]
+    assert (plain.ref.dotted, plain.state) == (f"{__name__}.Plain", {"size": 3})
+    assert (words.ref.name, words.items) == ("Words", {"a": 1})
+    assert (namespace.ref.dotted, namespace.state) == ("argparse.Namespace", {"lr": 0.1})
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_calls_are_described_and_not_made(protocol: int) -> None:
+    value = [Colour.RED, functools.partial(int, "7"), Colour, print]
+    found: Any = read_pickle(pickle.dumps(value, protocol=protocol))
+    colour, partial, cls, function = found
+    assert type(colour) is Stub
+    assert (type(partial), partial.ref.dotted) == (Stub, "functools.partial")
+    assert (type(cls), cls.name) == (GlobalRef, "Colour")
+    assert (type(function), function.name) == (GlobalRef, "print")
+
+
+def test_cycles_are_kept() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    found: Any = read_pickle(pickle.dumps(loop))
+    assert found[0] is found
+
+
+def test_numpy_scalars_are_numbers() -> None:
+    numpy = pytest.importorskip("numpy")
+    values = [numpy.float64(0.1), numpy.float32(0.5), numpy.int64(-3), numpy.bool_(True), numpy.uint8(255)]
+    for protocol in range(2, 6):
+        assert read_pickle(pickle.dumps(values, protocol=protocol)) == [0.1, 0.5, -3, True, 255]
+    found: Any = read_pickle(pickle.dumps(numpy.zeros(3), protocol=2))
+    assert type(found) is Stub
+
+
+@pytest.mark.parametrize(
+    ("opcodes", "expected"),
+    [
+        (b"I01\n", True),
+        (b"I00\n", False),
+        (b"I42\n", 42),
+        (b"L42L\n", 42),
+        (b"F1.5\n", 1.5),
+        (b"S'a\\x41\\n\\\\'\n", "aA\n\\"),
+        (b"Va\\u00e9\n", "aé"),
+        (b"T\x02\x00\x00\x00a\xe9", "aé"),
+        (b"U\x02a\xe9", "aé"),
+        (b"\x8d\x01" + b"\x00" * 7 + b"a", "a"),
+        (b"\x8e\x01" + b"\x00" * 7 + b"a", b"a"),
+        (b"\x96\x01" + b"\x00" * 7 + b"a", b"a"),
+        (b"\x8b\x02\x00\x00\x00\x00\x80", -32768),
+        (b"(K\x01K\x02l", [1, 2]),
+        (b"(K\x01K\x02d", {1: 2}),
+        (b"K\x012\x86", (1, 1)),
+        (b"K\x01(K\x021", 1),
+        (b"K\x01(0", 1),
+        (b"K\x01K\x020", 1),
+        (b"(K\x01\x91", (1,)),
+        (b"\x8f(K\x01\x90", [1]),
+        (b"K\x05p300\n0g300\n", 5),
+        (b"K\x05r\x05\x00\x00\x000h\x05", 5),
+        (b"K\x05q\x050j\x05\x00\x00\x00", 5),
+        (b"K\x05\x940h\x00", 5),
+        (b"X\x03\x00\x00\x00\xed\xa0\x80", "\ufffd" * 3),
+    ],
+)
+def test_rare_opcodes(opcodes: bytes, expected: object) -> None:
+    assert read_pickle(pickled(opcodes, protocol=5)) == expected
+
+
+@pytest.mark.parametrize(
+    "opcodes",
+    [
+        b"",
+        b"0",
+        b"(",
+        b"K\x01t",
+        b"h\x00",
+        b"\xff",
+        b"X\xff\xff\xff\x7fabc",
+        b"\x8d" + b"\xff" * 8,
+        b"\x8b\xff\xff\xff\x7f",
+        b"\x8b\xff\xff\xff\xff",
+        b"N" + b"r\xff\xff\xff\x7f",
+        b"Np2147483647\n",
+        b"Np-1\n",
+        b"NK\x01a",
+        b"]K\x01K\x02s",
+        b"}(K\x01u",
+        b"K\x01R",
+        b"K\x01K\x01b",
+        b"NN\x93",
+        b"Iabc\n",
+        b"Sabc\n",
+        b"c",
+        b"cos\n",
+        b"\x80\x06",
+        b"I" + b"9" * 5000 + b"\n",
+    ],
+)
+def test_malformed_opcodes_are_refused(opcodes: bytes) -> None:
+    with pytest.raises(Refused):
+        read_pickle(b"\x80\x02" + opcodes + b".")
+
+
+def test_every_cut_is_refused() -> None:
+    whole = pickle.dumps({"a": [1, 2.5, "x" * 300, (1, 2, 3, 4)], "b": {b"c": 2**99}}, protocol=2)
+    for length in range(len(whole)):
+        with pytest.raises(Refused):
+            read_pickle(whole[:length])
+
+
+@pytest.mark.parametrize(
+    ("bomb", "reason"),
+    [
+        (b"\x80\x02" + b"}" * 3_000_000, "opcodes"),
+        (b"\x80\x02" + b"(" * 10_000, "nested"),
+        (b"\x80\x02X" + struct.pack("<I", 34_000_000) + b"a" * 34_000_000 + b".", "text"),
+        (b"\x80\x02" + b"".join(b"c%x\nx\n" % i for i in range(25_000)), "names"),
+        (
+            b"\x80\x02ccollections\nOrderedDict\nq\x00](" + b"K\x01K\x02\x86" * 50_000 + b"eq\x01"
+            b"" + b"h\x00h\x01\x85R" * 50_000,
+            "copies",
+        ),
+        (
+            b"\x80\x02c_codecs\nencode\nq\x00"
+            + text("a" * 99_999)
+            + text("latin1")
+            + b"\x86q\x01"
+            + b"h\x00h\x01R" * 999,
+            "text",
+        ),
+        (b"\x80\x02Nr\xff\xff\xff\x7f.", "memo index 2147483647"),
+    ],
+    ids=["opcodes", "marks", "text", "names", "copies", "encode", "memo"],
+)
+def test_bombs_are_refused(bomb: bytes, reason: str) -> None:
+    with pytest.raises(Refused, match=reason):
+        read_pickle(bomb)
+
+
+def test_tuple_keys_are_not_hashed() -> None:
+    doubling = b"N" + b"2\x86" * 200  # as a key, it would be hashed 2**200 times
+    found: Any = read_pickle(pickled(b"}", doubling, b"K\x01s"))
+    assert [type(key) for key in found] == [OpaqueKey]
+
+
+def test_colliding_integer_keys_are_not_hashed() -> None:
+    keys = b"".join(b"\x8a\x10" + ((2**61 - 1) * i).to_bytes(16, "little") + b"N" for i in range(100_000))
+    assert len(read_pickle(pickled(b"}(", keys, b"u"))) == 100_000  # type: ignore[arg-type]
+
+
+def test_deep_nesting_is_no_recursion() -> None:
+    found: Any = read_pickle(pickled(b"N" + b"\x85" * 500_000))
+    for _ in range(500_000):
+        (found,) = found
+    assert found is None
+
+
+def test_builders_do_not_recurse() -> None:
+    newobj = name_ref("copyreg", "__newobj__")
+    found: Any = read_pickle(pickled(newobj, b"q\x00(" + b"h\x00" * 5000 + b"tR"))
+    assert type(found) is Stub
+    from_type = name_ref("torch._tensor", "_rebuild_from_type_v2")
+    found = read_pickle(pickled(from_type, b"q\x00", b"(h\x00N" * 900 + b")" + b"Nt" * 900 + b"R"))
+    assert type(found) is Stub
+
+
+def test_a_tensor_matched_whole_equals_one_read_by_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    shared = torch.arange(12.0)
+    tensors = {
+        "scalar": torch.tensor(1.5),
+        "one": torch.zeros(300),
+        "two": torch.zeros(70000, 2, dtype=torch.bfloat16),
+        "three": torch.zeros(2, 3, 4).permute(2, 0, 1),
+        "five": torch.zeros(1, 2, 3, 1, 2, dtype=torch.int64),
+        "empty": torch.zeros(0, 4),
+        "tied": shared,
+        "view": shared[3:9].view(2, 3),
+        "again": shared,
+        "trained": torch.nn.Parameter(torch.ones(3)),
+        "wanting": torch.ones(4, requires_grad=True),
+        "eight": torch.zeros(3).to(torch.float8_e4m3fn),
+        "eights": torch.zeros(3).to(torch.float8_e4m3fn),
+        "unsigned": torch.zeros(3, dtype=torch.uint16),
+    } | {f"layer.{i}": torch.zeros(i + 1, 2) for i in range(60)}
+    data = save_pickle(torch, tensors)
+    reader = pickle_reader._Reader(data)
+    reader.run()
+    assert reader.tensors > 60
+    whole = read_tensors(data)
+    monkeypatch.setattr(pickle_reader, "_TENSOR", lambda *args: None)
+    assert read_tensors(data) == whole
+    assert whole.keys() == tensors.keys()
+    for name, (dtype, shape, stride, offset) in whole.items():
+        tensor = tensors[name]
+        expected = (str(tensor.dtype), tuple(tensor.shape), tensor.stride(), tensor.storage_offset())
+        assert (f"torch.{dtype}", shape, stride, offset) == expected
+
+
+def save_pickle(torch: Any, value: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return zipfile.ZipFile(buffer).read("archive/data.pkl")
+
+
+def read_tensors(data: bytes) -> dict[str, tuple[str, tuple[int, ...], tuple[int, ...], int]]:
+    found: Any = read_pickle(data)
+    tensors = {}
+    for name, ref in found.items():
+        tensor = describe(ref)
+        assert tensor is not None
+        tensors[name] = (tensor.dtype, tensor.shape, tensor.stride, tensor.offset)
+    return tensors
+
+
+@pytest.mark.parametrize("shape", [(2**31 - 1,) * 3, (-1,), (1,) * 65])
+def test_impossible_tensors_are_not_described(shape: tuple[int, ...]) -> None:
+    ref = TensorRef((None, 0, shape, shape), GlobalRef("torch", "float32", lambda *_: None))
+    assert describe(ref) is None
+
+
+def test_tensor_opcodes_by_hand() -> None:
+    found: Any = read_pickle(pickled(tensor_opcodes("7", shape=(2, 3), numel=6)))
+    assert describe(found) == ("float32", (2, 3), (3, 1), 0, "7", 6)

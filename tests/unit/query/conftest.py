@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.query.world import empty_database
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    raw = empty_database(tmp_path_factory.mktemp("template"))
+    yield raw
+    raw.close()
+
+
+@pytest.fixture
+def database(template: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """An empty catalog in memory."""
+    raw = sqlite3.connect(":memory:", isolation_level=None)
+    template.backup(raw)
+    yield raw
+    raw.close()
