@@ -1,4 +1,4 @@
-"""Bounded reading of the YAML and JSON documents that people and programs leave beside checkpoints.
+"""Bounded reading of the YAML and JSON documents that people and programs leave beside checkpoints; and writing.
 
 Values are those of YAML 1.1 as PyYAML reads them, and so Hydra and OmegaConf, with these differences: ``1e-3``, ``-.5``
 and ``1E5`` are numbers, as in YAML 1.2 and OmegaConf; dates and ``12:30:45`` are the text that was written, not
@@ -14,10 +14,13 @@ one by one, so that each bound holds before anything is expanded.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import stat
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import yaml
 import yaml12
@@ -45,6 +48,11 @@ MAX_DIRECTIVES = 8
 
 MAX_DIGITS = 1000
 """A longer number is text: Python refuses to read integers of more than 4300 digits."""
+
+
+class Unterminated(dict[str, Any]):
+    """A document without a line end at its end. Where more was to come, its last value may be half of one."""
+
 
 _EventLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -89,7 +97,7 @@ def parse_document(data: bytes, path: str) -> dict[str, Any]:
         return {}
     if not isinstance(document, dict):
         raise MetadataError(path, "holds no mapping (key: value) at its top")
-    return document
+    return document if text.endswith(("\n", "}")) else Unterminated(document)
 
 
 _CHAR = r"[!-\"$-9;-~]"  # printable, without `:` and `#`, which end a plain scalar beside a space
@@ -166,30 +174,25 @@ def resolve_scalar(text: str) -> bool | int | float | str | None:
     return text
 
 
+@dataclass(slots=True)
 class _Frame:
     """A list or mapping that is being read. ``key`` waits for its value; ``height`` is that of what it holds."""
 
-    __slots__ = ("anchor", "height", "key", "merges", "start", "value")
-
-    def __init__(self, value: dict[str, Any] | list[Any], anchor: str | None, start: int) -> None:
-        self.value = value
-        self.anchor = anchor
-        self.start = start
-        self.height = 0
-        self.key: str | None = None
-        self.merges: list[dict[str, Any]] | None = None
+    value: dict[str, Any] | list[Any]
+    anchor: str | None
+    start: int
+    height: int = 0
+    key: str | None = None
+    merges: list[dict[str, Any]] | None = None
 
 
-class _Anchored:
+class _Anchored(NamedTuple):
     """What an alias stands for: its value, what it counts, and its text where it may be a key."""
 
-    __slots__ = ("height", "nodes", "text", "value")
-
-    def __init__(self, value: Any, nodes: int, height: int, text: str | None) -> None:
-        self.value = value
-        self.nodes = nodes
-        self.height = height
-        self.text = text
+    value: Any
+    nodes: int
+    height: int
+    text: str | None
 
 
 _MERGE = "\0<<"
@@ -367,3 +370,41 @@ def _bound_json(text: str, path: str) -> None:
             raise MetadataError(path, f"nests deeper than {MAX_DEPTH} levels")
         if nodes > MAX_NODES:
             raise MetadataError(path, f"holds more than {MAX_NODES:,} values")
+
+
+_BARE = re.compile(r"(?!(?i:y|n|yes|no|on|off|true|false|null)\Z)[A-Za-z][A-Za-z0-9_./=@+-]*")
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+
+def format_document(mapping: Mapping[str, Any]) -> str:
+    """``mapping`` as YAML that every reader of 1.1 or 1.2 reads back the same, in its types as well; nulls left out."""
+    return "".join(_lines(mapping, ""))
+
+
+def _lines(mapping: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for key, value in mapping.items():
+        if isinstance(value, Mapping) and value:
+            yield f"{indent}{_written(key)}:\n"
+            yield from _lines(value, f"{indent}  ")
+        elif value is not None:
+            yield f"{indent}{_written(key)}: {_written(value)}\n"
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, str):
+        if _BARE.fullmatch(value):
+            return value
+        quoted = json.dumps(value, ensure_ascii=False)
+        return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        text = float.__repr__(value)
+        if not math.isfinite(value):
+            return text.replace("inf", ".inf").replace("nan", ".nan")
+        return text if "." in text else text.replace("e", ".0e")  # 1e-05 is text in YAML 1.1
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_written, value))}]"
+    return "{}"

@@ -339,7 +339,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class ScanReport:
-    """What a scan did. ``total`` counts the rows of the scanned roots that are on disk, by the tier that carried them."""
+    """What a scan did. ``total`` counts the rows of its roots that are on disk, by the tier that carried them."""
 
     roots: tuple[str, ...]
     total: int = 0
@@ -379,6 +379,26 @@ class Ranking:
     checkpoints: tuple[Checkpoint, ...]
     mode: Mode
     left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class CachedRun:
+    """A W&B run as it was last fetched. ``found`` is False for one that W&B doesn't know: asked once, not again.
+
+    Times are ISO 8601 with offset; ``expires_at`` is None for a run that has ended and can't change.
+    """
+
+    entity: str
+    project: str
+    run_id: str
+    found: bool
+    fetched_at: str
+    expires_at: str | None = None
+    state: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    history: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    history_complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,17 @@ class _Query:
     def parts(self) -> list[Node]:
         return conjuncts(self.filter.root)
 
-    def where(self) -> list[Sql]:
-        return [*self.visible, *(self.conditions.node(part) for part in self.parts)]
+    def driver(self) -> Driver:
+        return choose_driver(self.conditions, self.parts, self.live)
+
+    def with_columns(self, driver: Driver) -> Conditions:
+        return replace(self.conditions, metric_columns=driver.columns)
+
+    def where(self, driver: Driver) -> list[Sql]:
+        """The driver's conditions, and those of the filter that it doesn't settle."""
+        conditions = self.with_columns(driver)
+        rest = (conditions.node(part) for part in self.parts if part is not driver.settles)
+        return [*driver.where, *self.visible, *rest]
 
 
 def _query(filter: Filter, names: Mapping[str, int], now: datetime | None, *, ready: bool = False) -> _Query:
@@ -77,21 +86,21 @@ def compile_search(
     of the wrong type.
     """
     query = _query(filter, names, now)
-    driver = choose_driver(query.conditions, query.parts, query.live)
+    driver = query.driver()
     first = order[0] if order else None
     if first is not None and first.ident.kind == "metric" and driver.kind not in SELECTIVE:
-        return _search_by_metric(query, order, limit)
+        return _search_by_metric(query, driver, order, limit)
     if driver.kind == "none" and (first is None or first.ident == Ident("field", "path")):
-        driver = replace(driver, tables=Sql("roots r CROSS JOIN checkpoints c ON c.root_id = r.id"))
-    keys = _order_keys(query, order)
-    return _statement(_select("c.id", driver.tables, [*driver.where, *query.where()], keys, limit))
+        driver = Driver("none", Sql("roots r CROSS JOIN checkpoints c ON c.root_id = r.id"))
+    keys = _order_keys(query.with_columns(driver), order)
+    return _statement(_select("c.id", driver.tables, query.where(driver), keys, limit))
 
 
 def compile_count(filter: Filter, *, names: Mapping[str, int], now: datetime | None = None) -> Statement:
     """How many checkpoints match: one row, one number."""
     query = _query(filter, names, now)
-    driver = choose_driver(query.conditions, query.parts, query.live)
-    return _statement(_select("count(*)", driver.tables, [*driver.where, *query.where()], (), None))
+    driver = query.driver()
+    return _statement(_select("count(*)", driver.tables, query.where(driver), (), None))
 
 
 def compile_rank(
@@ -111,18 +120,12 @@ def compile_rank(
     """
     query = _query(filter, names, now, ready=True)
     metric_id = _known_metric(metric, query)
-    driver = choose_driver(query.conditions, query.parts, query.live)
     if per is not None:
-        return _rank_per(query, driver, metric_id, mode, per, limit)
-    if driver.kind in SELECTIVE:
-        tables = _with_metric(driver, metric_id)
-        where = driver.where
-    else:
-        tables, where = _walk(query, metric_id)
-    query.conditions.metric_columns[metric_id] = "m.value"
-    tables = Sql(f"{tables.text} CROSS JOIN origins o ON o.id = m.origin_id", tables.values)
+        return _rank_per(query, metric_id, mode, per, limit)
+    driver = query.driver()
+    driver = _with_metric(driver, metric_id) if driver.kind in SELECTIVE else _walk(query, metric_id)
     keys = [Sql(f"m.value {_direction(mode)}"), Sql("o.scope"), Sql("c.global_step DESC"), Sql(PATH)]
-    return _statement(_select("c.id", tables, [*where, _finite("m"), *query.where()], keys, limit))
+    return _statement(_select("c.id", _with_origin(driver), [*query.where(driver), _finite("m")], keys, limit))
 
 
 def compile_left_out(
@@ -131,10 +134,10 @@ def compile_left_out(
     """How many checkpoints a ranking leaves out: they match the filter, but have no finite value of the metric."""
     query = _query(filter, names, now, ready=True)
     metric_id = _known_metric(metric, query)
-    driver = choose_driver(query.conditions, [part for part in query.parts if not _is_about(part, metric)], query.live)
+    driver = query.driver()
     exists = "EXISTS (SELECT 1 FROM metrics m WHERE m.checkpoint_id = c.id AND m.name_id = ?"
     without = Sql(f"NOT {exists} AND {_finite('m').text})", (metric_id, *_finite("m").values))
-    return _statement(_select("count(*)", driver.tables, [*driver.where, *query.where(), without], (), None))
+    return _statement(_select("count(*)", driver.tables, [*query.where(driver), without], (), None))
 
 
 def _known_metric(metric: str, query: _Query) -> int:
@@ -152,7 +155,7 @@ def _finite(alias: str) -> Sql:
     return Sql(f"{alias}.value BETWEEN ? AND ?", (-LARGEST, LARGEST))
 
 
-def _walk(query: _Query, metric_id: int) -> tuple[Sql, list[Sql]]:
+def _walk(query: _Query, metric_id: int) -> Driver:
     """Rows in the order of a metric's values, through the index that holds the architecture as well where it can."""
     architecture = named_architecture(query.parts)
     index = "ix_metrics_by_value" if architecture is None else "ix_metrics_by_architecture"
@@ -160,12 +163,17 @@ def _walk(query: _Query, metric_id: int) -> tuple[Sql, list[Sql]]:
     where = [Sql(f"m.name_id = ? AND m.live {query.live}", (metric_id,))]
     if architecture is not None:
         where.append(Sql("m.architecture = ?", (architecture,)))
-    return tables, where
+    return Driver("metric", tables, where, columns={metric_id: "m.value"})
 
 
-def _with_metric(driver: Driver, metric_id: int) -> Sql:
+def _with_metric(driver: Driver, metric_id: int) -> Driver:
     join = "CROSS JOIN metrics m ON m.checkpoint_id = c.id AND m.name_id = ?"
-    return Sql(f"{driver.tables.text} {join}", (*driver.tables.values, metric_id))
+    tables = Sql(f"{driver.tables.text} {join}", (*driver.tables.values, metric_id))
+    return replace(driver, tables=tables, columns={metric_id: "m.value"})
+
+
+def _with_origin(driver: Driver) -> Sql:
+    return Sql(f"{driver.tables.text} CROSS JOIN origins o ON o.id = m.origin_id", driver.tables.values)
 
 
 def _is_about(part: Node, metric: str) -> bool:
@@ -175,38 +183,37 @@ def _is_about(part: Node, metric: str) -> bool:
     return isinstance(part, Comparison | Between | Membership) and part.ident == Ident("metric", metric)
 
 
-def _search_by_metric(query: _Query, order: Sequence[OrderKey], limit: int | None) -> Statement:
+def _search_by_metric(query: _Query, driver: Driver, order: Sequence[OrderKey], limit: int | None) -> Statement:
     """Rows that have the metric, in the order of its index; then, or before, those that haven't."""
     first = order[0]
     metric_id = query.conditions.metric_id(first.ident)
-    tables, where = _walk(query, metric_id)
-    valued = replace(query, conditions=replace(query.conditions, metric_columns={metric_id: "m.value"}))
-    keys = _order_keys(valued, order)
+    walk = _walk(query, metric_id)
+    keys = _order_keys(query.with_columns(walk), order)
     keys[0] = Sql("m.value DESC" if first.descending else "m.value")
-    has = _select("c.id", tables, [*where, Sql("m.value IS NOT NULL"), *valued.where()], keys, limit)
+    has = _select("c.id", walk.tables, [*query.where(walk), Sql("m.value IS NOT NULL")], keys, limit)
     if any(_is_about(part, first.ident.name) for part in query.parts):
         return _statement(has)
-    driver = choose_driver(query.conditions, query.parts, query.live)
-    lacks_value = Sql(f"({(value := query.conditions.operand(first.ident)).text}) IS NULL", value.values)
-    keys = _order_keys(query, order[1:])
-    lacks = _select("c.id", driver.tables, [*driver.where, *query.where(), lacks_value], keys, limit)
+    value = query.conditions.operand(first.ident)
+    lacks_value = Sql(f"({value.text}) IS NULL", value.values)
+    keys = _order_keys(query.with_columns(driver), order[1:])
+    lacks = _select("c.id", driver.tables, [*query.where(driver), lacks_value], keys, limit)
     pieces = (lacks, has) if first.nulls_first else (has, lacks)
     # A LIMIT in each half keeps its order; SQLite runs one after the other, and stops at the last LIMIT.
     halves = joined((Sql(f"SELECT id FROM ({piece.text})", piece.values) for piece in pieces), " UNION ALL ")
     return _statement(Sql(f"{halves.text} LIMIT ?", (*halves.values, -1 if limit is None else limit)))
 
 
-def _rank_per(query: _Query, driver: Driver, metric_id: int, mode: str, per: Ident, limit: int | None) -> Statement:
+def _rank_per(query: _Query, metric_id: int, mode: str, per: Ident, limit: int | None) -> Statement:
+    driver = query.driver()
+    grouped = per.kind == "field" and per.name in ("exp_name", "architecture")
     if driver.kind in SELECTIVE:
-        tables, where = _with_metric(driver, metric_id), driver.where
-    elif per.kind == "field" and per.name in ("exp_name", "architecture"):
-        by_group = replace(driver, tables=Sql(f"checkpoints c INDEXED BY ix_checkpoints_{per.name}"))
-        tables, where = _with_metric(by_group, metric_id), []
+        driver = _with_metric(driver, metric_id)
+    elif grouped and named_architecture(query.parts) is None:
+        by_group = Driver("none", Sql(f"checkpoints c INDEXED BY ix_checkpoints_{per.name}"))
+        driver = _with_metric(by_group, metric_id)
     else:
-        tables, where = _walk(query, metric_id)
-    query.conditions.metric_columns[metric_id] = "m.value"
-    tables = Sql(f"{tables.text} CROSS JOIN origins o ON o.id = m.origin_id", tables.values)
-    group = query.conditions.operand(per)
+        driver = _walk(query, metric_id)
+    group = query.with_columns(driver).operand(per)
     direction = _direction(mode)
     ordering = f"m.value {direction}, o.scope, c.global_step DESC, {PATH}"
     columns = Sql(
@@ -215,17 +222,16 @@ def _rank_per(query: _Query, driver: Driver, metric_id: int, mode: str, per: Ide
         group.values,
     )
     known = Sql(f"({group.text}) IS NOT NULL", group.values)
-    inner = _select(columns, tables, [*where, known, _finite("m"), *query.where()], (), None)
+    inner = _select(columns, _with_origin(driver), [*query.where(driver), known, _finite("m")], (), None)
     outer = f"SELECT id FROM ({inner.text}) WHERE place = 1 ORDER BY value {direction}, scope, step DESC, path LIMIT ?"
     return _statement(Sql(outer, (*inner.values, -1 if limit is None else limit)))
 
 
-def _order_keys(query: _Query, order: Sequence[OrderKey]) -> list[Sql]:
+def _order_keys(conditions: Conditions, order: Sequence[OrderKey]) -> list[Sql]:
     keys: list[Sql] = []
     unique = False
     for key in order:
-        query.conditions.text = key.text
-        operand = query.conditions.operand(key.ident)
+        operand = replace(conditions, text=key.text).operand(key.ident)
         down = " DESC" if key.descending else ""
         if key.ident == Ident("field", "path"):
             keys.extend(Sql(item.text + down) for item in PATH_KEYS)
@@ -234,7 +240,6 @@ def _order_keys(query: _Query, order: Sequence[OrderKey]) -> list[Sql]:
             place = "" if key.nulls_first != key.descending else (" NULLS FIRST" if key.nulls_first else " NULLS LAST")
             keys.append(Sql(f"({operand.text}){down}{place}", operand.values))
         unique = unique or (key.ident.kind == "field" and key.ident.name in ("id", "path"))
-    query.conditions.text = query.filter.text
     return keys if unique else [*keys, *PATH_KEYS]
 
 

@@ -71,7 +71,7 @@ def balanced(parts: Sequence[Sql], word: str) -> Sql:
     return Sql(f"({inner.text})", inner.values)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Conditions:
     """Compiles conditions over the alias ``c`` (and ``r``) for one statement.
 
@@ -82,7 +82,7 @@ class Conditions:
     names: Mapping[str, int]
     now: datetime
     text: str = ""
-    metric_columns: dict[int, str] = field(default_factory=dict)
+    metric_columns: Mapping[int, str] = field(default_factory=dict)
 
     def node(self, node: Node) -> Sql:
         if isinstance(node, And | Or):
@@ -131,7 +131,7 @@ class Conditions:
         return Sql(f"({left} {right.text})", (*operand.values, *right.values))
 
     def _param(self, ident: Ident, tests: Sequence[tuple[Operator, Value]], word: str) -> Sql:
-        inner = balanced([self._param_test(operator, value) for operator, value in tests], word)
+        inner = balanced([self.param_test(operator, value) for operator, value in tests], word)
         return Sql(f"(SELECT {inner.text} {PARAM})", (*inner.values, ident.name))
 
     def _in(self, node: Membership) -> Sql:
@@ -222,7 +222,7 @@ class Conditions:
             return Sql("LIKE ?", (pattern,))
         return Sql(_LOWERED, (pattern.lower(),))
 
-    def _param_test(self, operator: Operator, value: Value) -> Sql:
+    def param_test(self, operator: Operator, value: Value) -> Sql:
         """One comparison over the alias ``p`` of params."""
         literal = value.value
         if isinstance(literal, datetime | timedelta):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from catalogdb.query.conditions import Conditions, Sql, written_as
@@ -21,12 +21,14 @@ _RANGES = ("=", "<", "<=", ">", ">=")
 class Driver:
     """The first tables of FROM, up to checkpoints as ``c``, and the conditions that belong to them.
 
-    The filter's own conditions stay in WHERE as well; a driver only narrows.
+    ``settles`` is the part of the filter that ``where`` says in full; ``columns`` maps ids of metrics to their columns.
     """
 
     kind: DriverKind
     tables: Sql
     where: list[Sql] = field(default_factory=list)
+    settles: Node | None = None
+    columns: Mapping[int, str] = field(default_factory=dict)
 
 
 def choose_driver(conditions: Conditions, parts: Sequence[Node], live: str) -> Driver:
@@ -37,8 +39,8 @@ def choose_driver(conditions: Conditions, parts: Sequence[Node], live: str) -> D
     architecture = named_architecture(parts)
     if best.kind != "metric" or architecture is None:
         return best
-    tables = best.tables.text.replace("ix_metrics_by_value", "ix_metrics_by_architecture")
-    return Driver("metric", Sql(tables), [*best.where, Sql("d.architecture = ?", (architecture,))])
+    tables = Sql(best.tables.text.replace("ix_metrics_by_value", "ix_metrics_by_architecture"))
+    return replace(best, tables=tables, where=[*best.where, Sql("d.architecture = ?", (architecture,))])
 
 
 def named_architecture(parts: Sequence[Node]) -> str | None:
@@ -69,8 +71,8 @@ def _equals(part: _Named) -> bool:
 def _of_the_user(part: Contains) -> Driver:
     join = "CROSS JOIN checkpoints c NOT INDEXED ON c.id = u.checkpoint_id"
     if part.collection == "tags":
-        return Driver("tag", Sql(f"tags u INDEXED BY ix_tags_key {join}"), [Sql("u.key = ?", (part.name,))])
-    return Driver("alias", Sql(f"aliases u {join}"), [Sql("u.name = ?", (part.name,))])
+        return Driver("tag", Sql(f"tags u INDEXED BY ix_tags_key {join}"), [Sql("u.key = ?", (part.name,))], part)
+    return Driver("alias", Sql(f"aliases u {join}"), [Sql("u.name = ?", (part.name,))], part)
 
 
 def _by_field(conditions: Conditions, part: _Named, live: str) -> Driver | None:
@@ -93,7 +95,10 @@ def _by_tag(conditions: Conditions, part: _Named, live: str) -> Driver | None:
     if not isinstance(part, Comparison) or not _equals(part):
         return None
     tables = "tags u INDEXED BY ix_tags_key CROSS JOIN checkpoints c NOT INDEXED ON c.id = u.checkpoint_id"
-    return Driver("tag", Sql(tables), [Sql("u.key = ? AND u.value = ?", (part.ident.name, part.value.value))])
+    bound = conditions.bind(part.ident, "=", part.value)
+    return Driver(
+        "tag", Sql(tables), [Sql(f"u.key = ? AND u.value {bound.text}", (part.ident.name, *bound.values))], part
+    )
 
 
 def _by_metric(conditions: Conditions, part: _Named, live: str) -> Driver | None:
@@ -108,8 +113,10 @@ def _by_metric(conditions: Conditions, part: _Named, live: str) -> Driver | None
     else:
         return None
     tables = "metrics d INDEXED BY ix_metrics_by_value CROSS JOIN checkpoints c NOT INDEXED ON c.id = d.checkpoint_id"
-    where = [Sql(f"d.name_id = ? AND d.live {live}", (conditions.metric_id(part.ident),))]
-    return Driver("metric", Sql(tables), [*where, *(Sql(f"d.value {item.text}", item.values) for item in bound)])
+    metric_id = conditions.metric_id(part.ident)
+    where = [Sql(f"d.name_id = ? AND d.live {live}", (metric_id,))]
+    where.extend(Sql(f"d.value {item.text}", item.values) for item in bound)
+    return Driver("metric", Sql(tables), where, part, {metric_id: "d.value"})
 
 
 def _by_param(conditions: Conditions, part: _Named, live: str) -> Driver | None:
@@ -124,8 +131,8 @@ def _by_param(conditions: Conditions, part: _Named, live: str) -> Driver | None:
     if None in values or (isinstance(value, int | float) and not -(2**53) < value < 2**53):
         return None  # a value that the index doesn't hold as it is compared: NULL, or digits as text
     tables = (
-        "params d INDEXED BY ix_params_by_value "
-        "CROSS JOIN checkpoints c INDEXED BY ix_checkpoints_param_set_id ON c.param_set_id = d.param_set_id"
+        "params p INDEXED BY ix_params_by_value "
+        "CROSS JOIN checkpoints c INDEXED BY ix_checkpoints_param_set_id ON c.param_set_id = p.param_set_id"
     )
-    places = ", ".join("?" * len(values))
-    return Driver("param", Sql(tables), [Sql(f"d.name = ? AND d.value IN ({places})", (part.ident.name, *values))])
+    held = Sql(f"p.name = ? AND p.value IN ({', '.join('?' * len(values))})", (part.ident.name, *values))
+    return Driver("param", Sql(tables), [held, conditions.param_test("=", part.value)], part)

@@ -28,7 +28,7 @@ def is_known(value: object) -> bool:
 def flatten(document: Mapping[str, object]) -> Iterator[tuple[str, Scalar]]:
     """``{"optimizer": {"lr": 0.1}}`` → ``("optimizer.lr", 0.1)``.
 
-    Lists of at most 32 scalars give ``name.0``, ``name.1``; interpolations, long texts and deeper structures
+    Lists of at most 32 items give ``name.0``, ``name.1``; interpolations, ``???``, long texts and deeper structures
     are left out; at most 4,096 parameters.
     """
     stack: list[tuple[str, object, int]] = [(str(key), value, 1) for key, value in reversed(list(document.items()))]
@@ -51,4 +51,6 @@ def flatten(document: Mapping[str, object]) -> Iterator[tuple[str, Scalar]]:
 
 
 def _is_plain_text(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= MAX_TEXT and INTERPOLATION.search(value) is None
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        return False
+    return value.strip() != "???" and INTERPOLATION.search(value) is None

@@ -129,10 +129,16 @@ def _metrics(
     for field in HEADLINES:
         if field in fields:
             found.setdefault(field, fields[field])
-    monitor = fields["monitor"].value if "monitor" in fields else None
-    headline = monitored_headline(monitor) if monitor else None
-    if headline in fields and monitor not in found and monitor not in own_scores(header, path):
-        found[monitor] = fields[headline]
+    if "monitor" in fields:
+        monitor = str(fields["monitor"].value)
+        headline = monitored_headline(monitor)
+        if (
+            headline is not None
+            and headline in fields
+            and monitor not in found
+            and monitor not in own_scores(header, path)
+        ):
+            found[monitor] = fields[headline]
     return found
 
 

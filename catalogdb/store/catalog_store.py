@@ -24,6 +24,7 @@ from catalogdb.store.engine import (
 )
 from catalogdb.store.ledger import Ledger
 from catalogdb.store.reader import Reader, SqlResult
+from catalogdb.store.run_cache import RunCache
 from catalogdb.store.status import CatalogStatus
 
 QUERY_SECONDS = 60.0
@@ -61,6 +62,9 @@ class Store:
         """The writing side; close it when done."""
         return Ledger(self._engine)
 
+    def run_cache(self) -> RunCache:
+        return RunCache(self._engine)
+
     @contextmanager
     def reader(self) -> Iterator[Reader]:
         """The reading side, on one state of the catalog."""
@@ -75,8 +79,8 @@ class Store:
         """A user's own query. Its rows come as they are read, from one state of the catalog."""
         with ExitStack() as stack:
             reader = stack.enter_context(self.reader())
-            columns, rows = reader.execute_readonly(query, dict(parameters), seconds=QUERY_SECONDS)
-            return SqlResult(tuple(columns), _rows(rows, stack.pop_all()))
+            result = reader.execute_readonly(query, dict(parameters), seconds=QUERY_SECONDS)
+            return SqlResult(result.columns, _rows(result.rows, stack.pop_all()))
 
     def backup(self, destination: Path) -> Path:
         with failures_of(destination), self._reading.connect() as connection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -78,7 +78,7 @@ class KnownRows:
             f"SELECT rel_path, id, fingerprint, recheck, state, source FROM checkpoints WHERE {_within(root)}",
             _within_values(root),
         )
-        return {row[0]: Known(*row[1:]) for row in rows.cursor.fetchall()}  # type: ignore[union-attr]  # a SELECT has one
+        return {row[0]: Known(*row[1:]) for row in rows.cursor.fetchall()}
 
     def foreign(self, root: Root) -> dict[str, int]:
         rows = self._connection.exec_driver_sql(
@@ -94,25 +94,26 @@ class KnownRows:
         """
         by_inode = {candidate.stamp.inode: candidate for candidate in candidates}
         moves: dict[int, Candidate] = {}
-        for row in self._with_inodes(list(by_inode)):
-            checkpoint_id, root_path, rel_path, *stamp = row
-            candidate = by_inode[stamp[2]]
-            old_path = absolute(root_path, rel_path)
-            known_again = tuple(stamp) == tuple(candidate.stamp) and old_path != candidate.path
-            if known_again and not _still_there(old_path, candidate.stamp):
+        for checkpoint_id, old_path, stamp in self._with_inodes(list(by_inode)):
+            candidate = by_inode[stamp.inode]
+            known_again = stamp == candidate.stamp and old_path != candidate.path
+            if known_again and not _still_there(old_path, stamp):
                 moves[checkpoint_id] = candidate
         self._move(root, moves)
         return {candidate.rel_path: checkpoint_id for checkpoint_id, candidate in moves.items()}
 
-    def _with_inodes(self, inodes: Sequence[int]) -> Iterable[Sequence[int | str]]:
+    def _with_inodes(self, inodes: Sequence[int]) -> Iterator[tuple[int, str, Stamp]]:
+        """Rows by inode: id, absolute path, stamp."""
         for start in range(0, len(inodes), 500):
             some = inodes[start : start + 500]
-            yield from self._connection.exec_driver_sql(
+            rows = self._connection.exec_driver_sql(
                 "SELECT c.id, r.path, c.rel_path, c.size_bytes, c.mtime_ns, c.inode, c.device "
                 "FROM checkpoints c JOIN roots r ON r.id = c.root_id "
                 f"WHERE c.inode IN ({', '.join('?' * len(some))}) ORDER BY c.id",
                 tuple(some),
             )
+            for checkpoint_id, root_path, rel_path, *stamp in rows:
+                yield checkpoint_id, absolute(root_path, rel_path), Stamp(*stamp)
 
     def _move(self, root: Root, moves: Mapping[int, Candidate]) -> None:
         execute = self._connection.exec_driver_sql

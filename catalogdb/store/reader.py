@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from sqlalchemy import Connection
 
@@ -63,6 +63,12 @@ class Reader:
         """The first column of a compiled statement."""
         with self._matching():
             return [row[0] for row in self._raw.execute(sql, parameters)]
+
+    @overload
+    def count(self, sql: str, parameters: Sequence[Any] = ()) -> int: ...
+
+    @overload
+    def count(self, sql: str, parameters: Sequence[Any] = (), *, seconds: float | None) -> int | None: ...
 
     def count(self, sql: str, parameters: Sequence[Any] = (), *, seconds: float | None = None) -> int | None:
         """The number that a compiled statement counts; None where it would take longer than ``seconds``."""

@@ -143,8 +143,8 @@ class Writer:
         candidate, fields, weights = resolution.candidate, resolution.fields, resolution.weights
         stamp = candidate.stamp
         values = [fields[name].value if name in fields else None for name in FIELD_NAMES]
-        config = FIELD_NAMES.index("config_path")
-        values[config] = inside(candidate.root, values[config]) if values[config] is not None else None
+        if "config_path" in fields:
+            values[FIELD_NAMES.index("config_path")] = inside(candidate.root, fields["config_path"].value)
         texts = [_one_line(problem, candidate.path) for problem in resolution.problems]
         return (
             root_id,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import catalogdb
 from catalogdb.cli.main import main
 from catalogdb.demo import lay_out
 from tests.e2e.cli.harness import PROGRAM, Demo, Ended, Run, Shell
@@ -32,6 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(catalogdb.__file__).parents[1]))
     monkeypatch.chdir(folder)
     return folder
 

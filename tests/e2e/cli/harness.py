@@ -33,6 +33,10 @@ class Demo:
     outputs: Path
     database: Path
 
+    @property
+    def size(self) -> int:
+        return sum(1 for _ in self.outputs.rglob("*.ckpt"))
+
 
 def assert_one_line(ended: Ended, code: int, *words: str) -> None:
     assert ended.code == code, ended

@@ -82,7 +82,7 @@ def test_unknown_names_end_with_near_ones(ask: Run, arguments: list[str], words:
 def test_ls_in_every_format_tells_the_same(ask: Run, demo: Demo) -> None:
     order = ["-S", "path"]
     paths = ask("ls", *order, "--format", "path").lines
-    assert len(paths) == 12
+    assert len(paths) == demo.size
     assert all(Path(path).is_file() for path in paths)
     records = json.loads(ask("ls", *order, "--format", "json").out)
     assert [record["path"] for record in records] == paths
@@ -93,14 +93,14 @@ def test_ls_in_every_format_tells_the_same(ask: Run, demo: Demo) -> None:
         assert [row["metrics.val/loss"] for row in rows] == [
             "" if (value := record["metrics"].get("val/loss")) is None else repr(value) for record in records
         ]
-    assert len(ask("ls", *order, "--format", "md").lines) == 14
+    assert len(ask("ls", *order, "--format", "md").lines) == demo.size + 2
     table = ask("ls", *order).lines
     assert [line.split("  ")[0] for line in table[1:]] == paths
 
 
-def test_ls_columns(ask: Run) -> None:
+def test_ls_columns(ask: Run, demo: Demo) -> None:
     rows = json.loads(ask("ls", "-c", "epoch,metrics.val/loss,params.lr,source", "--format", "json").out)
-    assert len(rows) == 12
+    assert len(rows) == demo.size
     assert all(list(row) == ["epoch", "metrics.val/loss", "params.lr", "source"] for row in rows)
 
 
@@ -111,12 +111,12 @@ def test_ls_filters_and_orders(ask: Run) -> None:
     assert ask("ls", "-S", "architecture,epoch DESC", "-n", "1").code == 0
 
 
-def test_ls_says_when_there_is_more(ask: Run) -> None:
+def test_ls_says_when_there_is_more(ask: Run, demo: Demo) -> None:
     ended = ask("ls", "-n", "5")
     assert len(ended.lines) == 6
-    assert ended.err == "5 of 12; -n 0 shows all\n"
+    assert ended.err == f"5 of {demo.size}; -n 0 shows all\n"
     assert ask("ls", "-n", "0").err == ""
-    assert ask("ls", "-n", "12").err == ""
+    assert ask("ls", "-n", str(demo.size)).err == ""
     assert ask("ls", "-n", "5", "-q").err == ""
 
 
@@ -183,4 +183,4 @@ def test_status(ask: Run, demo: Demo) -> None:
     assert str(demo.outputs) in ended.out
     assert str(demo.database) in ended.out
     status = json.loads(ask("status", "--format", "json").out)
-    assert sum(status["by_state"].values()) == 12
+    assert sum(status["by_state"].values()) == demo.size

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from catalogdb.cli import columns
 from catalogdb.cli.columns import metrics_in, parse_columns, split_list, write_checkpoints
 from catalogdb.errors import UsageError
 from catalogdb.query.fields import FIELDS
@@ -116,7 +116,7 @@ def test_metrics_in() -> None:
 
 def listing(capfdbinary: pytest.CaptureFixture[bytes], rows: list[Checkpoint], *metrics: str) -> list[str]:
     write_checkpoints(rows, "table", columns=None, metrics=metrics, metric_names=lambda: METRICS, cwd=Path("/work"))
-    columns.click.echo("", nl=False)
+    sys.stdout.flush()
     return capfdbinary.readouterr().out.decode().splitlines()
 
 

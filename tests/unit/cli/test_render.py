@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
@@ -29,7 +30,7 @@ Read = Callable[[], str]
 def written(capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., bytes]:
     def run(style: str, headers: Sequence[str] = HEADERS, rows: Sequence[Sequence[object]] = ROWS) -> bytes:
         write_rows(headers, iter(rows), style)
-        render.sys.stdout.flush()
+        sys.stdout.flush()
         return capfdbinary.readouterr().out
 
     return run
@@ -85,7 +86,7 @@ def test_a_long_table_is_streamed(capfdbinary: pytest.CaptureFixture[bytes]) -> 
             yield (drawn,)
 
     write_rows(["n"], rows(), "table")
-    render.sys.stdout.flush()
+    sys.stdout.flush()
     lines = capfdbinary.readouterr().out.decode().split()
     assert lines == ["n", *(str(number) for number in range(render.LOOK_AHEAD + 500))]
 
@@ -135,5 +136,5 @@ def test_nothing_in_a_name_reaches_the_terminal(text: str, shown: str) -> None:
 
 def test_records_stream(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     write_records(({"n": number} for number in range(3)), lines=False)
-    render.sys.stdout.flush()
+    sys.stdout.flush()
     assert json.loads(capfdbinary.readouterr().out) == [{"n": 0}, {"n": 1}, {"n": 2}]

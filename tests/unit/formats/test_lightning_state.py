@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from catalogdb.formats import read_header
-from catalogdb.formats.lightning_state import _mode
+from catalogdb.formats.lightning_state import VERSION_KEY, _mode
 from catalogdb.formats.pickle_values import GlobalRef
+from catalogdb.records import LoopProgress
 from tests.unit.formats import support
 
 torch = pytest.importorskip("torch")
@@ -114,6 +115,14 @@ def test_the_header_of_last_is_what_the_trainer_knows(run: Run) -> None:
 
 
 @for_real
+def test_the_loop_is_where_the_trainer_stood(run: Run) -> None:
+    header = read_header(str(run.folder / "last.ckpt"))
+    assert header.framework_version == torch.load(run.folder / "last.ckpt", weights_only=False)[VERSION_KEY]
+    assert header.progress == LoopProgress(True, True, True, True, True)
+    assert [state.by_steps for state in header.monitors] == [False, False]
+
+
+@for_real
 def test_the_monitors_are_what_the_callbacks_know(run: Run) -> None:
     header = read_header(str(run.folder / "last.ckpt"))
     loss, hmean = header.monitors
@@ -168,6 +177,20 @@ def test_the_best_and_the_last_are_twins(run: Run) -> None:
 )
 def test_the_mode_is_read_from_the_key(key: object, mode: str | None) -> None:
     assert _mode(key) == mode
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("'every_n_train_steps': 0, 'train_time_interval': None", False),
+        ("'every_n_train_steps': 50, 'train_time_interval': None", True),
+        ("'every_n_train_steps': 0, 'train_time_interval': datetime.timedelta(seconds=3)", True),
+    ],
+)
+def test_saving_by_steps_is_read_from_the_key(tmp_path: Path, options: str, expected: bool) -> None:
+    key = f"ModelCheckpoint{{'monitor': 'v', 'mode': 'min', {options}}}"
+    header = lightning_file(tmp_path, callbacks=b"}" + support.text(key) + b"}s")
+    assert [(state.mode, state.by_steps) for state in header.monitors] == [("min", expected)]
 
 
 def lightning_file(folder: Path, **entries: bytes) -> Any:

@@ -1,0 +1,329 @@
+"""What the catalog may say about a generated tree, and what it has to: each value right, or null; never wrong."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from catalogdb.records import FIELD_NAMES, Checkpoint
+from tests.e2e.tree_files import size_of
+from tests.e2e.tree_training import KeeperState, Written
+from tests.e2e.trees import Entry, Tree, telling_parts, told_by_name
+
+HEADLINES = {
+    "precision": "val/precision",
+    "recall": "val/recall",
+    "hmean": "val/hmean",
+    "validation_loss": "val/loss",
+}
+SIDECAR_PLACES = {
+    "architecture": "model.architecture",
+    "backbone": "model.encoder.model_name",
+    "decoder": "model.decoder.name",
+    "head": "model.head.name",
+    "loss": "model.loss.name",
+    "exp_name": "exp_name",
+    "max_epochs": "training.max_epochs",
+    "training_phase": "training.training_phase",
+    "monitor": "checkpointing.monitor",
+    "monitor_mode": "checkpointing.mode",
+    "wandb_run_id": "wandb_run_id",
+    "epoch": "training.epoch",
+    "global_step": "training.global_step",
+    "created_at": "created_at",
+    **{name: f"metrics.{name}" for name in HEADLINES},
+}
+OF_THE_STEP = ("epoch", "global_step", "created_at", *HEADLINES)
+OWN_CONFIGS = (".config.json", ".config.yaml", ".config.yml", ".resolved.config.json")
+SAVED_IN = {"checkpoints", "checkpoint", "ckpts", "ckpt", "weights"}
+
+_ABSENT = object()
+
+
+def expected_rows(tree: Tree) -> tuple[dict[str, Entry], dict[str, Entry]]:
+    """The names that have to have a row, and those whose row has to be ``missing``."""
+    live = {path: entry for path, entry in tree.entries.items() if tree.target(path) is not None}
+    dangling = {path: entry for path, entry in tree.entries.items() if path not in live and entry.seen}
+    return live, {**tree.missing, **dangling}
+
+
+def check(tree: Tree, rows: Iterable[Checkpoint]) -> None:
+    """Raises AssertionError with everything that is wrong."""
+    by_path = {row.rel_path: row for row in rows}
+    live, missing = expected_rows(tree)
+    complaints = [f"{path}: no row" for path in sorted((live.keys() | missing.keys()) - by_path.keys())]
+    for path, row in sorted(by_path.items()):
+        assert row.path == str(tree.disk(path))
+        if path in live:
+            complaints += [f"{path}: {complaint}" for complaint in check_row(tree, path, live[path], row)]
+        elif path in missing:
+            complaints += [] if row.state == "missing" else [f"{path}: {row.state}, but it's gone"]
+        else:
+            complaints.append(f"{path}: a row for something that is no checkpoint")
+    assert not complaints, "\n".join(complaints)
+    for path, entry in live.items():
+        entry.seen = True
+        assert by_path[path].state != "missing"
+
+
+def check_tags(tree: Tree, tags: Mapping[str, frozenset[str]]) -> None:
+    """``tags`` by relative path, of rows that have any."""
+    live, missing = expected_rows(tree)
+    assert dict(tags) == {path: entry.tags for path, entry in {**live, **missing}.items() if entry.tags}
+
+
+def check_row(tree: Tree, path: str, entry: Entry, row: Checkpoint) -> Iterator[str]:
+    target = tree.target(path)
+    assert target is not None
+    there = tree.entries[target]
+    written = there.content
+    assert written is not None
+    truth = Truth(tree, path, entry, written, there.whole)
+    state = "ready" if there.whole else "writing" if there.young else "truncated"
+    if row.state != state:
+        yield f"state is {row.state}, should be {state}"
+    if row.size_bytes != tree.disk(path).stat().st_size:
+        yield f"size is {row.size_bytes}"
+    if row.stale != (entry.sidecar is not None and entry.sidecar.broken):
+        yield f"stale is {row.stale}"
+    if truth.sidecar is not None and row.source != "yaml":
+        yield f"source is {row.source} beside a sidecar"
+    if entry.sidecar is None and row.source != "legacy":
+        yield f"source is {row.source} without a sidecar"
+    yield from truth.check_link(row)
+    yield from truth.check_fields(row)
+    yield from truth.check_metrics(row)
+    yield from truth.check_params(row)
+    yield from truth.check_weights(row)
+
+
+class Truth:
+    """About one name of a checkpoint. ``sidecar`` is its document as far as it's valid, if it can be read."""
+
+    def __init__(self, tree: Tree, path: str, entry: Entry, written: Written, whole: bool) -> None:
+        self.tree = tree
+        self.path = path
+        self.entry = entry
+        self.written = written
+        self.save = written.save
+        self.run = written.run
+        self.header = written if whole else None
+        self.sidecar: dict[str, Any] | None = None
+        self.believed = False
+        if entry.sidecar is not None and not entry.sidecar.broken:
+            document = entry.sidecar.document(self.run)
+            self.sidecar = {place: _at(document, place) for place in SIDECAR_PLACES.values()}
+            for place in entry.sidecar.invalid:
+                self.sidecar[place] = _ABSENT
+            self.believed = entry.sidecar.save is written.save
+        self.config_path = expected_config(tree, path)
+        self.config = tree.configs[self.config_path] if self.config_path is not None else None
+        self.hyper_parameters: Mapping[str, object] = {}
+        if whole and written.kind in ("lightning", "weights"):
+            self.hyper_parameters = self.run.hyper_parameters
+        elif whole and written.kind == "safetensors":
+            self.hyper_parameters = {"format": "pt"}
+
+    def check_link(self, row: Checkpoint) -> Iterator[str]:
+        place = self.tree.disk(self.path)
+        if place.is_symlink():
+            if row.link_target != os.path.realpath(place):
+                yield f"link_target is {row.link_target}"
+        elif place.stat().st_nlink == 1:
+            if row.link_target is not None:
+                yield f"link_target is {row.link_target}, but it's no link"
+        elif row.link_target is not None and (
+            row.link_target == str(place) or not os.path.samefile(row.link_target, place)
+        ):
+            yield f"link_target is {row.link_target}, another file"
+
+    def check_fields(self, row: Checkpoint) -> Iterator[str]:
+        right = self.right_fields(row)
+        needed = self.needed_fields()
+        for name in FIELD_NAMES:
+            value = getattr(row, name)
+            if value is None:
+                if name in needed:
+                    yield f"{name} is null, should be {right[name]}"
+            elif value not in right[name]:
+                yield f"{name} is {value!r}, should be one of {right[name]}"
+            elif name not in row.provenance:
+                yield f"{name} has no provenance"
+            elif row.provenance[name]["tier"] != "legacy" and self.entry.sidecar is None:
+                yield f"{name} comes from a sidecar that isn't there"
+
+    def right_fields(self, row: Checkpoint) -> dict[str, set[Any]]:
+        """For each field the values that it may have."""
+        run, save = self.run, self.save
+        scoped = row.provenance.get("monitor", {}).get("scope") == "checkpoint"
+        keeper = self.written.keeper if scoped and self.written.keeper else run.keepers[0]
+        own = {keeper.monitor, self.written.keeper.monitor if self.written.keeper else keeper.monitor}
+        modes = {each.mode for each in (keeper, self.written.keeper) if each and each.monitor == row.monitor}
+        cleval = {} if "val/hmean" in row.metrics else {name: f"cleval/{name}" for name in HEADLINES}
+        return {
+            **{name: {run.fields[name]} for name in ("architecture", "backbone", "decoder", "head", "loss")},
+            "exp_name": {run.exp_name, experiment(self.path)},
+            "epoch": {save.epoch},
+            "global_step": {save.step},
+            "max_epochs": {run.fields["max_epochs"]},
+            "training_phase": {"finetuning"} if run.created_with_phase else {"training"},
+            "monitor": {keeper.monitor} if scoped else own,
+            "monitor_mode": modes,
+            "created_at": {save.created_at},
+            "config_path": {str(self.tree.disk(self.config_path))} if self.config_path else set(),
+            "wandb_run_id": {"abc123de"} if run.created_with_phase else set(),
+            **{
+                name: {save.metrics.get(HEADLINES[name]), save.metrics.get(cleval.get(name, ""))} - {None}
+                for name in HEADLINES
+            },
+        }
+
+    def needed_fields(self) -> set[str]:
+        """The fields that the files beside it, its header or its name do tell."""
+        needed = {"exp_name"}
+        if self.sidecar is not None:
+            told = {name for name, place in SIDECAR_PLACES.items() if self.sidecar[place] is not _ABSENT}
+            needed |= told if self.believed else told - set(OF_THE_STEP)
+        if self.header is not None:
+            needed |= self.header.tells
+            if self.header.kind == "lightning" and self._keeper_is_clear():
+                needed |= {"monitor"} | ({"monitor_mode"} if self.sidecar is None else set())
+            if self.run.cleval and self.header.kind in ("lightning", "weights"):
+                needed |= {"precision", "recall", "hmean"}
+        needed |= told_by_name(self.path).keys()
+        if self.config_path is not None:
+            needed.add("config_path")
+        if self.config is not None:
+            needed |= {"architecture", "backbone", "decoder", "head", "loss", "max_epochs", "monitor"}
+            needed |= {"monitor_mode"} if self.sidecar is None and not self._keeper_in_header() else set()
+        if "architecture_name" in self.hyper_parameters:
+            needed.add("architecture")
+        told_by_path = telling_parts(self.path)
+        return needed | {name for name in ("architecture", "backbone") if self.run.fields[name] in told_by_path}
+
+    def _keeper_in_header(self) -> bool:
+        return self.header is not None and self.header.kind == "lightning"
+
+    def _keeper_is_clear(self) -> bool:
+        """One callback, or the one whose file this still is by its name."""
+        names = [
+            path.rpartition("/")[2] for state in self.written.states for path in (*state.kept, state.last_path) if path
+        ]
+        name = self.path.rpartition("/")[2]
+        return len(self.written.states) == 1 or (
+            self.written.stored.endswith(f"/{name}") and names.count(name) == 1
+        )
+
+    def check_metrics(self, row: Checkpoint) -> Iterator[str]:
+        metrics = {**self.save.metrics, **{name: self.save.metrics[of] for name, of in HEADLINES.items()}}
+        for name, value in row.metrics.items():
+            if name not in metrics:
+                yield f"metric {name} is {value}, and there is no such metric"
+            elif value != metrics[name] and not (math.isnan(value) and math.isnan(metrics[name])):
+                yield f"metric {name} is {value}, should be {metrics[name]}"
+            elif row.provenance.get(f"metrics.{name}", {}).get("scope") != "checkpoint":
+                yield f"metric {name} comes from {row.provenance.get(f'metrics.{name}')}"
+        for name in self.needed_metrics():
+            if name not in row.metrics and not math.isnan(metrics[name]):
+                yield f"metric {name} isn't known, should be {metrics[name]}"
+
+    def needed_metrics(self) -> set[str]:
+        needed: set[str] = set()
+        if self.sidecar is not None and self.believed and self.entry.sidecar is not None:
+            needed |= self.entry.sidecar.named
+            known = {of for name, of in HEADLINES.items() if self.sidecar[SIDECAR_PLACES[name]] is not _ABSENT}
+            needed |= {self.sidecar["checkpointing.monitor"]} & known
+        if self.header is not None and self.header.kind in ("lightning", "weights") and self.run.cleval:
+            needed |= {"cleval/precision", "cleval/recall", "cleval/hmean"}
+        if self.header is not None:
+            needed |= {state.keeper.monitor for state in self.header.states if self._is_listed(state)}
+        return needed
+
+    def _is_listed(self, state: KeeperState) -> bool:
+        """Whether the state has the file's own score where it can be told: by the step, or by the file's name."""
+        written = self.written
+        for kept in state.kept:
+            if told_by_name(kept).get("global_step") == self.save.step:
+                return True
+        if written.stored not in state.kept:
+            return False
+        same_name = [kept for kept in state.kept if kept.rpartition("/")[2] == self.path.rpartition("/")[2]]
+        return same_name == [written.stored] and (
+            len(written.states) == 1 or written.stored.rsplit("/", 2)[1:] == self.path.rsplit("/", 2)[-2:]
+        )
+
+    def check_params(self, row: Checkpoint) -> Iterator[str]:
+        """A sidecar's first, then the header's, then the config's."""
+        right: dict[str, list[object]] = {}
+        needed: set[str] = set()
+        documents: list[Mapping[str, object]] = [self.hyper_parameters, self.config or {}]
+        for document in documents:
+            for name, value in flat(document):
+                right.setdefault(name, [value])
+                needed.add(name)
+        if self.entry.sidecar is not None:
+            document = self.entry.sidecar.document(self.run)
+            for name, value in flat({part: document[part] for part in ("model", "checkpointing")}):
+                if name not in self.entry.sidecar.invalid:
+                    right.setdefault(name, []).append(value)
+        for name, value in row.params.items():
+            if not any(value == each and type(value) is type(each) for each in right.get(name, [])):
+                yield f"param {name} is {value!r}, should be one of {right.get(name)}"
+        for name in sorted(needed - row.params.keys()):
+            yield f"param {name} isn't known, should be {right[name]}"
+        if self.sidecar is not None and row.params.get("model.encoder.frozen") is not True:
+            yield "param model.encoder.frozen isn't known"
+
+    def check_weights(self, row: Checkpoint) -> Iterator[str]:
+        if self.header is None:
+            if row.weights is not None:
+                yield f"weights are {row.weights} of half a file"
+            return
+        size = size_of(self.header)
+        if row.weights is None:
+            yield "weights aren't known"
+        elif (row.weights.num_parameters, row.weights.num_tensors, dict(row.weights.dtypes)) != (*size[:2], size[2]):
+            yield f"weights are {row.weights}, should be {size}"
+        if row.format != ("safetensors" if self.header.kind == "safetensors" else "torch_zip"):
+            yield f"format is {row.format}"
+
+
+def _at(document: Mapping[str, Any], place: str) -> Any:
+    value: Any = document
+    for part in place.split("."):
+        value = value.get(part, _ABSENT) if isinstance(value, Mapping) else _ABSENT
+    return value
+
+
+def experiment(path: str) -> str | None:
+    """The folder above ``checkpoints``, else the file's own; None for a file in the root itself."""
+    folders = path.split("/")[:-1]
+    saved_in = [index for index, folder in enumerate(folders) if folder in SAVED_IN and index]
+    if saved_in:
+        return folders[saved_in[-1] - 1]
+    return folders[-1] if folders else None
+
+
+def expected_config(tree: Tree, path: str) -> str | None:
+    """The first that exists, in the order that the documentation of the sidecar's format has."""
+    folder, _, name = path.rpartition("/")
+    above = folder.rpartition("/")[0]
+    stem = f"{folder}/{name.rpartition('.')[0]}"
+    places = [stem + suffix for suffix in OWN_CONFIGS]
+    places += [f"{above}/.hydra/config.yaml", f"{above.rpartition('/')[0]}/.hydra/config.yaml"]
+    places += [f"{where}/{plain}" for where in (folder, above) for plain in ("config.yaml", "hparams.yaml")]
+    return next((place.lstrip("/") for place in places if place.lstrip("/") in tree.configs), None)
+
+
+def flat(document: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Dotted scalars; what OmegaConf would have to fill in is no value."""
+    if isinstance(document, Mapping):
+        for key, value in document.items():
+            yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(document, list):
+        for index, value in enumerate(document):
+            yield from flat(value, f"{prefix}.{index}")
+    elif not (isinstance(document, str) and (document == "???" or "${" in document)):
+        yield prefix, document
