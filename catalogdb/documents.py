@@ -43,17 +43,16 @@ MAX_DEPTH = 64
 MAX_NODES = 100_000
 """Scalars, lists and mappings of a document, aliases counted as if they were written out."""
 
-MAX_DIRECTIVES = 8
-"""libyaml compares each ``%TAG`` with all before it: a megabyte of them takes minutes."""
-
-MAX_DIGITS = 1000
-"""A longer number is text: Python refuses to read integers of more than 4300 digits."""
+MAX_DIRECTIVES = 8  # libyaml compares each %TAG with all before it
+MAX_DIGITS = 1000  # a longer number is text: Python refuses integers of more than 4300 digits
+SIMPLE_CHARS = 1 << 16  # a longer document isn't matched with _SIMPLE, which keeps a mark for each line
 
 
 class Unterminated(dict[str, Any]):
-    """A document without a line end at its end. Where more was to come, its last value may be half of one."""
+    """A document that ends within a line and with a bare word: where more was to come, it may be half of one."""
 
 
+_WHOLE = ("\n", "}", "]", '"', "'")
 _EventLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -86,18 +85,13 @@ def parse_document(data: bytes, path: str) -> dict[str, Any]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise MetadataError(path, f"is not UTF-8 text (byte {error.start})") from error
-    document: Any
-    if path.lower().endswith(".json"):
-        document = _parse_json(text, path)
-    else:
-        document = _parse_simple(text)
-        if document is None:
-            document = _Composer(text, path).compose()
+    is_json = path.lower().endswith(".json")
+    document: Any = _parse_json(text, path) if is_json else _parse_simple(text) or _Composer(text, path).compose()
     if document is None:
         return {}
     if not isinstance(document, dict):
         raise MetadataError(path, "holds no mapping (key: value) at its top")
-    return document if text.endswith(("\n", "}")) else Unterminated(document)
+    return document if text.endswith(_WHOLE) else Unterminated(document)
 
 
 _CHAR = r"[!-\"$-9;-~]"  # printable, without `:` and `#`, which end a plain scalar beside a space
@@ -126,9 +120,6 @@ _SIMPLE = re.compile(
 )
 """Lines of ``key: value`` and ``- value`` in ASCII, with flow collections two deep, and no construct that needs a
 second look: anchors, tags, escapes, block scalars, continued lines, tabs, numbers with a leading zero, ``yes``."""
-
-SIMPLE_CHARS = 1 << 16
-"""A longer document isn't matched: the expression keeps a mark for each line. Shorter ones are within all bounds."""
 
 
 def _parse_simple(text: str) -> Any:

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
@@ -208,21 +209,21 @@ def parse_metadata(document: Mapping[str, Any], path: str) -> CheckpointMetadata
 def salvage(document: Mapping[str, Any], path: str) -> tuple[dict[str, Any], list[MetadataError]]:
     """Those values of a sidecar that are valid on their own, nested as written, and an error for each other one.
 
-    Defaults are not filled in. A required value that isn't there is an error as well. Where the document ends before
-    its required parts do, in the middle of a line, its last value may be half of one, and is left out. Raises MetadataError for another version.
+    Defaults are not filled in. A required value that isn't there is an error as well. The last value of a file that
+    ends in the middle of a line may be half of one, and is left out. Raises MetadataError for another version.
     """
     try:
         whole = CheckpointMetadataV1.model_validate(document)
     except ValidationError:
         known, errors = _examine(document, path)
     else:
-        return whole.model_dump(exclude_unset=True, exclude_none=True), []
+        known, errors = whole.model_dump(exclude_unset=True, exclude_none=True), []
     for error in errors:
         if error.field == "schema_version":
             raise error
-    if isinstance(document, Unterminated) and any(error.reason == _MISSING for error in errors):
+    if isinstance(document, Unterminated):
         last = _last_place(document)
-        if _pop(known, last) is not None:
+        if not isinstance(_pop(known, last), (bool, NoneType)):
             reason = "may be half a value: the file ends here, in the middle of a line"
             errors.append(MetadataError(path, reason, field=".".join(last)))
     return known, errors

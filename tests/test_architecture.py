@@ -84,10 +84,8 @@ def imports_of(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             module = node.module or ""
-            if (
-                module == "catalogdb"
-                or (module.startswith("catalogdb.")
-                and (PACKAGE.parent / module.replace(".", "/")).is_dir())
+            if module == "catalogdb" or (
+                module.startswith("catalogdb.") and (PACKAGE.parent / module.replace(".", "/")).is_dir()
             ):
                 yield from (f"{module}.{alias.name}" for alias in node.names)
             else:

@@ -16,7 +16,11 @@ from catalogdb.settings import working_directory
 @click.option("-w", "--where", default="", metavar="FILTER", help="Look only among these.")
 @click.option("--per", metavar="FIELD", help="The best of each: exp_name, architecture, …")
 @click.option(
-    "-n", "limit", type=click.IntRange(min=0), help="How many; 0 is all.  [default: 1, or all groups with --per]"
+    "-n",
+    "limit",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="How many; 0 is all.  [default: 1; all with --per]",
 )
 @format_option("path")
 @columns_option

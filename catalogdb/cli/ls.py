@@ -18,6 +18,7 @@ SCREENFUL = 50
 @click.option(
     "-n",
     "limit",
+    metavar="N",
     type=click.IntRange(min=0),
     help=f"At most so many; 0 is all.  [default: {SCREENFUL} in a table, else all]",
 )

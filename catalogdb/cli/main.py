@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -52,6 +53,8 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line and returns its exit code; nothing is raised."""
     given = Globals()
+    if sys.stdout is None:  # the shell closed it (>&-): Python doesn't open a stream then
+        sys.stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _log_warning

@@ -19,6 +19,13 @@ FORMATS = ("table", "json", "jsonl", "csv", "tsv", "md", "path")
 LOOK_AHEAD = 1000
 """How many rows decide a table's widths: it need not be in memory as a whole."""
 
+FOLDED = frozenset({"path", "value"})
+"""Columns that go over several lines of a narrow terminal rather than being cut."""
+
+GAP = 2
+NARROWEST = 4
+"""Of a table's columns on a terminal, in cells."""
+
 Row = Sequence[object]
 
 
@@ -182,21 +189,38 @@ def _short(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else visible(cell(value))
 
 
+def _fit(widths: list[int], shrinking: Mapping[int, int], room: int) -> None:
+    """Takes from the widest until the columns have room; one of weight 3 counts as a third of its width."""
+    excess = sum(widths) - room
+    while excess > 0 and shrinking:
+        place = max(shrinking, key=lambda item: widths[item] / shrinking[item])
+        if widths[place] <= NARROWEST:
+            return
+        widths[place] -= 1
+        excess -= 1
+
+
 def _draw_table(headers: Sequence[str], rows: Sequence[Row]) -> None:
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - 40 ms that only a terminal needs
+    from rich.cells import cell_len  # noqa: PLC0415 - 40 ms that only a terminal needs
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for place, header in enumerate(headers):
-        right = _numeric(rows, place)
+    console = Console(file=sys.stdout, highlight=False, no_color=bool(os.environ.get("NO_COLOR")) or None)
+    texts = [[_short(value) for value in row] for row in rows]
+    numeric = [_numeric(rows, place) for place in range(len(headers))]
+    widths = [max([cell_len(header), *(cell_len(row[place]) for row in texts)]) for place, header in enumerate(headers)]
+    shrinking = {place: 3 if header in FOLDED else 1 for place, header in enumerate(headers) if not numeric[place]}
+    _fit(widths, shrinking, console.width - GAP * (len(headers) - 1))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    for header, width, right in zip(headers, widths, numeric, strict=True):
         table.add_column(
             Text(visible(header)),
+            width=width,
             justify="right" if right else "left",
-            no_wrap=right,
-            overflow="fold" if header in {"path", "value"} else "ellipsis",
+            no_wrap=header not in FOLDED,
+            overflow="fold" if header in FOLDED else "ellipsis",
         )
-    for row in rows:
-        table.add_row(*(Text(_short(value)) for value in row))
-    Console(file=sys.stdout, highlight=False, no_color=bool(os.environ.get("NO_COLOR")) or None).print(table)
+    for row in texts:
+        table.add_row(*(Text(text) for text in row))
+    console.print(table)

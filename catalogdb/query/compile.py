@@ -90,8 +90,7 @@ def compile_search(
     first = order[0] if order else None
     if first is not None and first.ident.kind == "metric" and driver.kind not in SELECTIVE:
         return _search_by_metric(query, driver, order, limit)
-    if driver.kind == "none" and (first is None or first.ident == Ident("field", "path")):
-        driver = Driver("none", Sql("roots r CROSS JOIN checkpoints c ON c.root_id = r.id"))
+    driver = _in_order(driver, order)
     keys = _order_keys(query.with_columns(driver), order)
     return _statement(_select("c.id", driver.tables, query.where(driver), keys, limit))
 
@@ -166,6 +165,13 @@ def _walk(query: _Query, metric_id: int) -> Driver:
     return Driver("metric", tables, where, columns={metric_id: "m.value"})
 
 
+def _in_order(driver: Driver, order: Sequence[OrderKey]) -> Driver:
+    """Where nothing narrows and rows are wanted by path, they are read by path."""
+    if driver.kind == "none" and (not order or order[0].ident == Ident("field", "path")):
+        return Driver("none", Sql("roots r CROSS JOIN checkpoints c ON c.root_id = r.id"))
+    return driver
+
+
 def _with_metric(driver: Driver, metric_id: int) -> Driver:
     join = "CROSS JOIN metrics m ON m.checkpoint_id = c.id AND m.name_id = ?"
     tables = Sql(f"{driver.tables.text} {join}", (*driver.tables.values, metric_id))
@@ -186,7 +192,7 @@ def _is_about(part: Node, metric: str) -> bool:
 def _search_by_metric(query: _Query, driver: Driver, order: Sequence[OrderKey], limit: int | None) -> Statement:
     """Rows that have the metric, in the order of its index; then, or before, those that haven't."""
     first = order[0]
-    metric_id = query.conditions.metric_id(first.ident)
+    metric_id = replace(query.conditions, text=first.text).metric_id(first.ident)
     walk = _walk(query, metric_id)
     keys = _order_keys(query.with_columns(walk), order)
     keys[0] = Sql("m.value DESC" if first.descending else "m.value")
@@ -195,6 +201,7 @@ def _search_by_metric(query: _Query, driver: Driver, order: Sequence[OrderKey], 
         return _statement(has)
     value = query.conditions.operand(first.ident)
     lacks_value = Sql(f"({value.text}) IS NULL", value.values)
+    driver = _in_order(driver, order[1:])
     keys = _order_keys(query.with_columns(driver), order[1:])
     lacks = _select("c.id", driver.tables, [*query.where(driver), lacks_value], keys, limit)
     pieces = (lacks, has) if first.nulls_first else (has, lacks)

@@ -117,5 +117,5 @@ def near_names(name: str, known: Iterable[str], *, limit: int = 3) -> list[str]:
     wanted = name.lower()
     near = difflib.get_close_matches(wanted, folded, n=limit, cutoff=0.6)
     tail = [item for item in folded if f"/{item.replace('_', '/')}".endswith(f"/{wanted.replace('_', '/')}")]
-    found = [folded[item] for item in dict.fromkeys([*near, *tail])]
+    found = [folded[item] for item in dict.fromkeys([*tail, *near])]
     return found[:limit]

@@ -27,7 +27,7 @@ PREFIXES: dict[str, Kind] = {
     "attributes": "field",
     "run": "field",
 }
-MAX_LENGTH = 100_000
+MAX_LENGTH = 1_000_000
 MAX_DEPTH = 200
 
 

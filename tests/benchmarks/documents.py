@@ -237,6 +237,19 @@ logger:
     _target_: lightning.pytorch.loggers.CSVLogger
     save_dir: ${{paths.log_dir}}
     name: csv
+inference:
+  checkpoint_path: null
+  input_size: 640
+  output_dir: ${{paths.submission_dir}}
+  max_polygons: 500
+  save_overlays: false
+  cleval:
+    case_sensitive: true
+    recall_gran_penalty: 1.0
+    precision_gran_penalty: 1.0
+    vertical_aspect_ratio_thresh: 0.5
+    area_precision_constraint: 0.3
+  export: {{format: onnx, opset: 17, dynamic: true}}
 hydra_defaults:
 - model: {architecture}
 - data: canonical
@@ -245,7 +258,7 @@ hydra_defaults:
 
 
 class Experiment:
-    """One experiment of a tree: the texts of its config and of its checkpoints' sidecars. Equal numbers, equal texts."""
+    """One experiment of a tree: the texts of its config and its checkpoints' sidecars. Equal numbers, equal texts."""
 
     def __init__(self, number: int) -> None:
         rng = random.Random(number)
@@ -253,7 +266,7 @@ class Experiment:
         self.architecture = rng.choice(ARCHITECTURES)
         self.backbone = rng.choice(BACKBONES)
         self.name = f"{self.architecture}-{self.backbone}-{number:06}"
-        self.run_id = f"{rng.getrandbits(40):010x}"
+        self.run_id = f"w{rng.getrandbits(36):09x}"
         self.lr = round(10 ** rng.uniform(-4, -2), 6)
         self.seed = rng.randrange(10_000)
         self._shared = {

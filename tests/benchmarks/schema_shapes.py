@@ -140,7 +140,7 @@ def _ask_wide(metric: int, architecture: str | None) -> tuple[str, tuple[object,
 
 def _of_the_catalog() -> tuple[str, list[str]]:
     """The table and its indexes as they are in models.py, so that this can't measure anything else."""
-    sqlite = dialect()  # type: ignore[no-untyped-call]
+    sqlite = dialect()
     table = str(CreateTable(models.metrics).compile(dialect=sqlite))
     indexes = sorted(str(CreateIndex(index).compile(dialect=sqlite)) for index in models.metrics.indexes)
     return table, indexes

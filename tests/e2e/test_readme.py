@@ -33,14 +33,14 @@ def environment(home: Path) -> dict[str, str]:
         "HOME": str(home),
         "XDG_DATA_HOME": str(home / "data"),
         "XDG_CONFIG_HOME": str(home / "config"),
+        "CATALOGDB_URL": "catalog.db",
         "COLUMNS": "120",
     }
 
 
-def comparable(output: str, cwd: Path) -> str:
-    """Without what differs from one machine and moment to the next: durations and the folder."""
-    lines = SECONDS.sub("0.000s", output.replace(f"{cwd}/", "")).splitlines()
-    return "\n".join(line.rstrip() for line in lines)
+def comparable(output: str, cwd: Path) -> list[list[str]]:
+    """Words by line, without what differs from one machine and moment to the next: durations and the folder."""
+    return [line.split() for line in SECONDS.sub("0.000s", output.replace(f"{cwd}/", "/data/")).splitlines()]
 
 
 def test_console_blocks(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_ls_of_nothing(ask: Run) -> None:
 
 
 def test_show_says_where_each_value_comes_from(ask: Run) -> None:
-    path = ask("best", "-m", "val/hmean", "-w", "architecture = 'dbnet'").lines[0]
+    path = ask("best", "-m", "val/hmean", "-w", "source = 'yaml'").lines[0]
     ended = ask("show", path, "--format", "csv")
     rows = {row["field"]: row for row in csv.DictReader(io.StringIO(ended.out))}
     assert rows["path"]["value"] == path

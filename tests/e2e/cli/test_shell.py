@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +59,34 @@ def test_a_table_fits_the_terminal(demo: Demo, color: bool) -> None:
     assert "epoch" in plain
     assert max(len(line.rstrip()) for line in plain.splitlines()) <= 60
     assert color or not re.search(r"\x1b\[[0-9;]*3[0-9]m", text)
+
+
+def test_a_closed_stdout_is_no_crash(shell: Shell) -> None:
+    done = shell("catalogdb ls >&-")
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_warning_is_one_line(home: Path) -> None:
+    script = (
+        "import sys; from catalogdb.store import catalog_store\n"
+        "catalog_store.network_filesystem = lambda path: 'nfs'\n"
+        "from catalogdb.cli.main import main; sys.exit(main())"
+    )
+    (home / "out").mkdir()
+    done = subprocess.run([sys.executable, "-c", script, "scan", "out"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stderr.startswith("catalogdb: warning: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_no_working_directory_is_one_line(shell: Shell, home: Path) -> None:
+    done = shell("mkdir gone && cd gone && rmdir ../gone && catalogdb ls 2>&1 | grep -v getcwd")
+    assert done.stdout.startswith(b"catalogdb: error: the working directory can't be used")
+
+
+def test_completion_is_written(home: Path) -> None:
+    done = subprocess.run(
+        PROGRAM, env={**os.environ, "_CATALOGDB_COMPLETE": "bash_source"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "_catalogdb_completion" in done.stdout

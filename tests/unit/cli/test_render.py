@@ -138,3 +138,18 @@ def test_records_stream(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     write_records(({"n": number} for number in range(3)), lines=False)
     sys.stdout.flush()
     assert json.loads(capfdbinary.readouterr().out) == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
+@pytest.mark.parametrize(
+    ("widths", "shrinking", "room", "fitted"),
+    [
+        ([10, 5], {0: 1}, 15, [10, 5]),
+        ([10, 5], {0: 1}, 12, [7, 5]),
+        ([60, 5, 20], {0: 3, 2: 1}, 65, [45, 5, 15]),
+        ([60, 5, 20], {0: 3, 2: 1}, 1, [4, 5, 4]),
+        ([60], {}, 10, [60]),
+    ],
+)
+def test_columns_give_way_by_weight(widths: list[int], shrinking: dict[int, int], room: int, fitted: list[int]) -> None:
+    render._fit(widths, shrinking, room)
+    assert widths == fitted

@@ -33,7 +33,9 @@ def evaluate(node: Node | None, row: Row) -> Truth:
     if isinstance(node, Comparison):
         return _compare(node.ident, row, node.operator, node.value.value)
     if isinstance(node, Between):
-        found = _all((_compare(node.ident, row, ">=", node.low.value), _compare(node.ident, row, "<=", node.high.value)))
+        found = _all(
+            (_compare(node.ident, row, ">=", node.low.value), _compare(node.ident, row, "<=", node.high.value))
+        )
     else:
         assert isinstance(node, Membership)
         found = _not(_all(_not(_compare(node.ident, row, "=", value.value)) for value in node.values))

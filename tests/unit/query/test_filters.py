@@ -106,14 +106,14 @@ METRICS = [
     ("metrics.val/hmean > 0.8 AND metrics.val/hmean < 0.93", {2, 7}),
     ("metrics.val/hmean > 0.8 OR metrics.val/loss < 0.35", {2, 3, 6, 7}),
     ("architecture = 'dbnet' AND metrics.val/hmean >= 0.9", {2, 6, 7}),
-    ("metrics.`we``ird \"name\" %_'; DROP TABLE metrics; --🙂` = 1", {3}),
+    ('metrics.`we``ird "name" %_\'; DROP TABLE metrics; --🙂` = 1', {3}),
 ]
 
 PARAMS = [
     ("params.lr = 0.01", {1}),
     ("params.lr = 1e-2", {1}),
     ("params.lr = '0.01'", {1}),
-    ("params.lr = \"0.01\"", {1}),
+    ('params.lr = "0.01"', {1}),
     ("params.lr = '0.010'", set()),
     ("params.lr = 1", {6}),
     ("params.lr < 0.01", {2}),
@@ -145,7 +145,7 @@ PARAMS = [
 
 TAGS = [
     ("'production' IN tags", {1}),
-    ("\"production\" IN TAGS", {1}),
+    ('"production" IN TAGS', {1}),
     ("'production' NOT IN tags", {2, 3, 4, 6, 7}),
     ("'champion' IN aliases", {1}),
     ("'champion' NOT IN aliases AND exp_name = 'a'", {2}),
@@ -181,7 +181,7 @@ TIMES = [
     ("mtime > 2026-11-24T12:00Z", set()),
     ("mtime = 2026-11-24T13:00:00+01:00", {4, 6, 7}),
     ("mtime = '2026-11-24T12:00:00+00:00'", {4, 6, 7}),
-    ("mtime <= 1792065600", {3}),
+    ("mtime <= 1792972800", {3}),
     ("created_at = 2026-01-31T12:00", {1, 2}),
     ("created_at > '2026-01-31T12:00:00+00:00'", {3}),
     ("created_at BETWEEN 2026-01-01 AND 2026-01-31T23:59", {1, 2}),
@@ -267,7 +267,12 @@ def test_rank(reader: Reader, metric: str, mode: str, text: str, per: str | None
 
 @pytest.mark.parametrize(
     ("metric", "text", "expected"),
-    [("val/hmean", "", 2), ("val/top", "", 5), ("val/hmean", "exp_name = 'b'", 2), ("val/hmean", "state = 'missing'", 0)],
+    [
+        ("val/hmean", "", 2),
+        ("val/top", "", 5),
+        ("val/hmean", "exp_name = 'b'", 2),
+        ("val/hmean", "state = 'missing'", 0),
+    ],
 )
 def test_left_out(reader: Reader, metric: str, text: str, expected: int) -> None:
     statement = compile_left_out(metric, parse_filter(text), names=reader.metric_ids(), now=NOW)
@@ -374,7 +379,7 @@ def test_long_filters(reader: Reader) -> None:
     with pytest.raises(QueryError, match="values"):
         search(reader, f"id IN ({','.join('1' * 33000)})")
     with pytest.raises(QueryError, match="too long"):
-        search(reader, "epoch = 1 OR " * 10000 + "epoch = 1")
+        search(reader, "epoch = 1 " + "AND epoch = 1 " * 80000)
     with pytest.raises(QueryError, match="nested"):
         search(reader, "NOT " * 300 + "epoch = 1")
 

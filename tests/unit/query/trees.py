@@ -23,13 +23,43 @@ from catalogdb.query.tree import (
 )
 from tests.unit.query.world import NOW
 
-NAMES = ("x", "val/hmean", "a b", 'q"uo`te\'s', "%_", "🙂", "n" * 300, "x'; DROP TABLE metrics; --", "In")
-TEXTS = ("", "a", "A", "dbnet", "it's", 'say "x"', "%", "_", "a%", "[a]", "*", "Ä", "ä", "0.01", "True", "None", "nan", "1")
+NAMES = ("x", "val/hmean", "a b", "q\"uo`te's", "%_", "🙂", "n" * 300, "x'; DROP TABLE metrics; --", "In")
+TEXTS = (
+    "",
+    "a",
+    "A",
+    "dbnet",
+    "it's",
+    'say "x"',
+    "%",
+    "_",
+    "a%",
+    "[a]",
+    "*",
+    "Ä",
+    "ä",
+    "0.01",
+    "True",
+    "None",
+    "nan",
+    "1",
+)
 NUMBERS = (-1, 0, 1, 2, 0.5, -0.5, 0.01, 1e300, -1e300, float("inf"), float("-inf"), 2**53, 10**18)
 PATTERNS = ("%", "_", "a%", "%A%", "%[a]%", "%Ä", "%ä", "*", "%'%", "", "%.ckpt", "1%", "%e%")
 REGEXES = ("a", "^d", "A|a", "[0-9]+", r"\.ckpt$", "'", "^$", "(?i)ä")
 
-TEXT_FIELDS = ("path", "rel_path", "root", "format", "source", "exp_name", "architecture", "loss", "note", "config_path")
+TEXT_FIELDS = (
+    "path",
+    "rel_path",
+    "root",
+    "format",
+    "source",
+    "exp_name",
+    "architecture",
+    "loss",
+    "note",
+    "config_path",
+)
 NUMBER_FIELDS = ("id", "size_bytes", "epoch", "global_step", "hmean", "num_parameters", "num_tensors")
 TIME_FIELDS = ("mtime", "created_at")
 

@@ -1,0 +1,132 @@
+"""The plans that statements are written for: what drives, what needs sorting, with and without statistics."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from catalogdb.query.compile import Statement, compile_count, compile_rank, compile_search
+from catalogdb.query.parse import parse_filter, parse_ident, parse_order
+from catalogdb.store.reader import Reader
+from tests.unit.query.world import NOW, Filler, Row
+
+ROWS = [
+    Row(
+        number,
+        f"/data/{number % 7}/{number}.ckpt",
+        fields={"exp_name": f"e{number % 7}", "architecture": "dbnet" if number % 3 else "rare", "global_step": number},
+        metrics={"acc": number % 11 / 10, "loss": 1.0},
+        params={"lr": 0.1 * (number % 2)},
+        tags={"kept": None} if number % 50 == 0 else {},
+    )
+    for number in range(1, 301)
+]
+
+
+TINY = ("SCAN r", "SCAN o")
+"""With statistics SQLite knows that a table has one row, and reads that."""
+
+
+@pytest.fixture(scope="module", params=["no statistics", "analyzed"])
+def reader(request: pytest.FixtureRequest, template: sqlite3.Connection) -> Iterator[Reader]:
+    raw = sqlite3.connect(":memory:", isolation_level=None)
+    template.backup(raw)
+    Filler(raw).add(ROWS)
+    if request.param == "analyzed":
+        raw.execute("ANALYZE")
+    yield Reader(raw)
+    raw.close()
+
+
+def plan(reader: Reader, statement: Statement) -> list[str]:
+    """The plan's lines, subqueries that belong to a row left out."""
+    rows = reader._raw.execute(f"EXPLAIN QUERY PLAN {statement.sql}", statement.parameters).fetchall()
+    inner = {row[0] for row in rows if "SCALAR SUBQUERY" in row[3]}
+    return [row[3] for row in rows if row[0] not in inner and row[1] not in inner]
+
+
+def searched(reader: Reader, text: str, order: str = "", limit: int | None = 10) -> list[str]:
+    names = reader.metric_ids()
+    return plan(reader, compile_search(parse_filter(text), parse_order(order), limit, names=names, now=NOW))
+
+
+def ranked(reader: Reader, text: str = "", per: str | None = None) -> list[str]:
+    by = None if per is None else parse_ident(per)
+    return plan(reader, compile_rank("acc", "max", parse_filter(text), 10, names=reader.metric_ids(), per=by, now=NOW))
+
+
+def test_top_by_a_metric_walks_its_values(reader: Reader) -> None:
+    first, *rest, last = ranked(reader)
+    assert first.startswith("SEARCH m USING INDEX ix_metrics_by_value (name_id=? AND live=? AND value>? AND value<?)")
+    assert re.fullmatch(r"USE TEMP B-TREE FOR (RIGHT PART|LAST \d TERMS) OF ORDER BY", last)
+    assert all(line.startswith("SEARCH") or line.startswith(TINY) for line in rest)
+
+
+def test_top_by_a_metric_of_an_architecture_walks_both(reader: Reader) -> None:
+    for text in ("architecture = 'rare'", "architecture = 'rare' AND epoch >= 3 AND params.lr = 0.1"):
+        first, *rest, last = ranked(reader, text)
+        assert "ix_metrics_by_architecture (name_id=? AND live=? AND architecture=? AND value>? AND value<?)" in first
+        assert re.fullmatch(r"USE TEMP B-TREE FOR (RIGHT PART|LAST \d TERMS) OF ORDER BY", last)
+        assert all(line.startswith("SEARCH") or line.startswith(TINY) for line in rest)
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("exp_name = 'e1'", "SEARCH c USING INDEX ix_checkpoints_exp_name (exp_name=?)"),
+        ("'kept' IN tags", "SEARCH u USING COVERING INDEX ix_tags_key (key=?)"),
+        ("id = 7", "SEARCH c USING INTEGER PRIMARY KEY (rowid=?)"),
+    ],
+)
+def test_few_rows_are_sorted_instead(reader: Reader, text: str, start: str) -> None:
+    assert ranked(reader, text)[0] == start
+    assert searched(reader, text)[0] == start
+
+
+def test_per_experiment_reads_experiment_by_experiment(reader: Reader) -> None:
+    lines = ranked(reader, per="exp_name")
+    assert any(line.startswith("SEARCH c USING INDEX ix_checkpoints_exp_name") for line in lines)
+    assert any(re.fullmatch(r"USE TEMP B-TREE FOR (RIGHT PART|LAST \d TERMS) OF ORDER BY", line) for line in lines)
+
+
+def test_the_default_order_needs_no_sorting(reader: Reader) -> None:
+    for text, order in [("", ""), ("epoch >= 3", ""), ("epoch >= 3 OR stale = true", "path DESC")]:
+        lines = searched(reader, text, order, None)
+        assert not any("TEMP B-TREE" in line for line in lines), lines
+        assert lines[1].startswith("SEARCH c USING INDEX sqlite_autoindex_checkpoints_1 (root_id=?")
+
+
+def test_order_by_a_metric_walks_its_values(reader: Reader) -> None:
+    lines = searched(reader, "metrics.acc > 0.5", "metrics.acc DESC")
+    assert lines[0].startswith("SEARCH m USING COVERING INDEX ix_metrics_by_value (name_id=? AND live=? AND value>?")
+    assert "USE TEMP B-TREE FOR ORDER BY" not in lines
+    both = searched(reader, "", "metrics.acc")
+    assert sum("ix_metrics_by_value" in line for line in both) == 1
+    assert "USE TEMP B-TREE FOR ORDER BY" not in both
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("metrics.acc > 0.5", "SEARCH d USING COVERING INDEX ix_metrics_by_value (name_id=? AND live=? AND value>?)"),
+        (
+            "metrics.acc > 0.5 AND architecture = 'rare'",
+            "SEARCH d USING COVERING INDEX ix_metrics_by_architecture "
+            "(name_id=? AND live=? AND architecture=? AND value>?)",
+        ),
+        ("params.lr = 0.1", "SEARCH p USING INDEX ix_params_by_value (name=? AND value=?)"),
+        ("architecture = 'rare'", "SEARCH c USING INDEX ix_checkpoints_architecture (architecture=?)"),
+        ("state = 'ready' AND metrics.acc = 0.5", "SEARCH d USING COVERING INDEX ix_metrics_by_value"),
+        ("path = '/data/1/1.ckpt'", "SCAN r"),
+        ("metrics.acc > 0.5 OR epoch = 1", "SCAN c"),
+    ],
+)
+def test_count_starts_where_the_fewest_rows_are(reader: Reader, text: str, start: str) -> None:
+    statement = compile_count(parse_filter(text), names=reader.metric_ids(), now=NOW)
+    lines = plan(reader, statement)
+    assert lines[0].startswith(start), lines
+    if text.startswith("path"):
+        assert lines[1].endswith("(root_id=? AND rel_path=?)")
