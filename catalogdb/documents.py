@@ -19,7 +19,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import yaml
@@ -147,7 +147,6 @@ _INTEGERS = (
 )
 _EXPONENT = r"[eE][-+]?[0-9]+"
 _FLOAT = re.compile(rf"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*(?:{_EXPONENT})?|{_EXPONENT})|\.[0-9][0-9_]*(?:{_EXPONENT})?)")
-
 _CORE_TAGS = tuple(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float"))
 
 
@@ -174,7 +173,7 @@ class _Frame:
     start: int
     height: int = 0
     key: str | None = None
-    merges: list[dict[str, Any]] | None = None
+    merges: list[dict[str, Any]] = field(default_factory=list)
 
 
 class _Anchored(NamedTuple):
@@ -186,8 +185,7 @@ class _Anchored(NamedTuple):
     text: str | None
 
 
-_MERGE = "\0<<"
-"""The pending key of a merge; YAML text can't hold a NUL."""
+_MERGE = "\0<<"  # the pending key of a merge: YAML text can't hold a NUL
 
 
 class _Composer:
@@ -266,7 +264,7 @@ class _Composer:
     def _close(self, event: Event) -> None:
         frame = self._frames.pop()
         value = frame.value
-        if frame.merges is not None and isinstance(value, dict):
+        if frame.merges and isinstance(value, dict):
             merged: dict[str, Any] = {}
             for mapping in (*frame.merges, dict(value)):
                 merged.update(mapping)
@@ -306,7 +304,7 @@ class _Composer:
             mappings = value[::-1] if isinstance(value, list) else [value]
             if not all(isinstance(mapping, dict) for mapping in mappings):
                 raise self._error(event, "<< needs a mapping, or a list of mappings")
-            frame.merges = [*(frame.merges or ()), *mappings]
+            frame.merges.extend(mappings)
         elif frame.key is not None:
             holder[frame.key] = value
         frame.key = None

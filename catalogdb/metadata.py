@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from types import NoneType
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
@@ -209,8 +208,8 @@ def parse_metadata(document: Mapping[str, Any], path: str) -> CheckpointMetadata
 def salvage(document: Mapping[str, Any], path: str) -> tuple[dict[str, Any], list[MetadataError]]:
     """Those values of a sidecar that are valid on their own, nested as written, and an error for each other one.
 
-    Defaults are not filled in. A required value that isn't there is an error as well. The last value of a file that
-    ends in the middle of a line may be half of one, and is left out. Raises MetadataError for another version.
+    Defaults are not filled in. A required value that isn't there is an error as well. Where a file ends in the middle
+    of a line, or too early and with a list, its last value is left out. Raises MetadataError for another version.
     """
     try:
         whole = CheckpointMetadataV1.model_validate(document)
@@ -221,11 +220,12 @@ def salvage(document: Mapping[str, Any], path: str) -> tuple[dict[str, Any], lis
     for error in errors:
         if error.field == "schema_version":
             raise error
-    if isinstance(document, Unterminated):
-        last = _last_place(document)
-        if not isinstance(_pop(known, last), (bool, NoneType)):
-            reason = "may be half a value: the file ends here, in the middle of a line"
-            errors.append(MetadataError(path, reason, field=".".join(last)))
+    last, value = _last_value(document)
+    open_ended = isinstance(document, Unterminated) and not isinstance(value, bool)
+    open_ended |= isinstance(value, list) and any(error.reason == _MISSING for error in errors)
+    if open_ended and _pop(known, last) is not None:
+        reason = "may be half of what was to be written: the file ends here"
+        errors.append(MetadataError(path, reason, field=".".join(last)))
     return known, errors
 
 
@@ -274,14 +274,14 @@ def _pop(document: dict[str, Any], place: tuple[str, ...]) -> Any:
     return holder.pop(place[-1], None)
 
 
-def _last_place(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """Where the text of a document ends: the last key of the last mapping."""
+def _last_value(document: Mapping[str, Any]) -> tuple[tuple[str, ...], Any]:
+    """Where the text of a document ends, and the value there: the last one of the last mapping."""
     place: list[str] = []
     value: Any = document
     while isinstance(value, Mapping) and value:
-        place.append(list(value)[-1])
-        value = value[place[-1]]
-    return tuple(place)
+        place.append(str(list(value)[-1]))
+        value = list(value.values())[-1]
+    return tuple(place), value
 
 
 _PLAIN_WORDS = {

@@ -137,9 +137,14 @@ class LoopProgress(NamedTuple):
 class CheckpointHeader:
     """What a checkpoint file says about itself, read without executing it.
 
-    ``format`` is ``torch_zip``, ``safetensors``, ``torch_legacy``, ``pickle`` or ``tar``, null where unknown;
-    ``reason`` says in a few words why ``state`` isn't ``ready``; ``hyper_parameters`` are dotted scalars;
-    ``metrics`` are those the file states of itself; ``bytes_read`` is how much of the file was read.
+    ``format`` is ``torch_zip``, ``safetensors``, ``torch_legacy``, ``torch_tar``, ``pickle``, ``tar``, ``nemo``,
+    ``sharded``, ``torch_dcp`` or ``deepspeed``, null where unknown; ``reason`` says in a few words why ``state`` isn't
+    ``ready``; ``hyper_parameters`` are dotted scalars; ``metrics`` are those the file states of itself; ``bytes_read``
+    is how much of the file was read. ``scalars`` are those at the top of the checkpoint, as they stand.
+
+    ``checksums`` and ``storages`` go with ``tensors``, one each: the CRC-32 of the storage and its name in the file,
+    null where the container keeps none. ``weights_prefix`` is what wraps every name (``module.``). ``storage_bytes``
+    are all tensors' bytes, ``weights_bytes`` those of the weights: what is between them is optimizer state and the like.
     """
 
     format: str | None
@@ -156,6 +161,12 @@ class CheckpointHeader:
     tensors: tuple[TensorInfo, ...] = ()
     weights: Weights | None = None
     bytes_read: int = 0
+    scalars: Mapping[str, Scalar] = field(default_factory=dict)
+    checksums: tuple[int | None, ...] = ()
+    storages: tuple[str | None, ...] = ()
+    weights_prefix: str | None = None
+    weights_bytes: int | None = None
+    storage_bytes: int | None = None
 
 
 class Origin(NamedTuple):

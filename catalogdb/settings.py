@@ -96,21 +96,23 @@ def _read_number(value: Any, place: _Place, kind: Callable[[Any], Any]) -> Any:
     return value
 
 
-def _read_timeout(value: Any, place: _Place) -> float:
+def _seconds(value: Any, place: _Place) -> float:
+    """NaN where it isn't a number, which no range holds."""
     try:
-        seconds = float(_read_number(value, place, float))
+        return float(_read_number(value, place, float))
     except (ValueError, OverflowError):
-        seconds = math.nan
+        return math.nan
+
+
+def _read_timeout(value: Any, place: _Place) -> float:
+    seconds = _seconds(value, place)
     if not 0 < seconds < math.inf:
         raise ValueError("write a number of seconds above 0, such as 10")
     return seconds
 
 
 def _read_lifetime(value: Any, place: _Place) -> float:
-    try:
-        seconds = float(_read_number(value, place, float))
-    except (ValueError, OverflowError):
-        seconds = math.nan
+    seconds = _seconds(value, place)
     if not 0 <= seconds < math.inf:
         raise ValueError("write a number of seconds, such as 3600; 0 keeps nothing")
     return seconds
@@ -151,8 +153,8 @@ def _read_level(value: Any, _place: _Place) -> str:
     return value.lower()
 
 
-def _read_mode(value: Any, _place: _Place) -> str:
-    return _read_text(value, _place).lower()
+def _read_mode(value: Any, place: _Place) -> str:
+    return _read_text(value, place).lower()
 
 
 def _read_path(value: Any, place: _Place) -> str:
@@ -201,18 +203,8 @@ SETTINGS: tuple[Setting, ...] = (
         ("CATALOGDB_WANDB_PROJECT_FILTER",),
         "The only W&B project to ask: PROJECT or ENTITY/PROJECT.",
     ),
-    Setting(
-        "wandb_entity",
-        _read_text,
-        ("CATALOGDB_WANDB_ENTITY", "WANDB_ENTITY"),
-        "The W&B entity of runs that name none.",
-    ),
-    Setting(
-        "wandb_project",
-        _read_text,
-        ("CATALOGDB_WANDB_PROJECT", "WANDB_PROJECT"),
-        "The W&B project of runs that name none.",
-    ),
+    Setting("wandb_entity", _read_text, ("CATALOGDB_WANDB_ENTITY", "WANDB_ENTITY"), "The entity of bare run ids."),
+    Setting("wandb_project", _read_text, ("CATALOGDB_WANDB_PROJECT", "WANDB_PROJECT"), "The project of bare run ids."),
     Setting("wandb_base_url", _read_host, ("WANDB_BASE_URL",), "The W&B server, where it isn't the public one."),
     Setting("wandb_mode", _read_mode, ("WANDB_MODE",), "W&B's own mode; offline and disabled ask W&B nothing."),
     Setting("wandb_dir", _read_path, ("WANDB_DIR",), "The folder that W&B writes its runs into."),

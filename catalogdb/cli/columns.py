@@ -120,7 +120,7 @@ def _summary_columns(
 
 def _monitored(row: Checkpoint) -> str | None:
     value = row.metrics.get(row.monitor) if row.monitor else None
-    return None if value is None else f"{row.monitor}={value:.6g}"
+    return None if value is None else f"{value:.6g} {row.monitor}"
 
 
 def write_checkpoints(

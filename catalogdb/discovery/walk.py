@@ -91,13 +91,13 @@ class Walk:
     def __iter__(self) -> Iterator[Candidate]:
         start = self._prefix + self.below if self.below else self.root
         yield from self._walk(start, self.below, Folder.above(start, self._config_names))
-        seen = {os.path.realpath(start)}
+        walked = {os.path.realpath(self.root)}
         while self._folder_links:
             path, rel_path, parent = self._folder_links.pop(0)
             real = os.path.realpath(path)
-            if not any(real == known or real.startswith(known.rstrip("/") + "/") for known in seen):
-                seen.add(real)
-                yield from self._walk(path, rel_path, parent)
+            if not any(real == known or real.startswith(known.rstrip("/") + "/") for known in walked):
+                yield from self._walk(path, rel_path, parent, real=real, walked=frozenset(walked))
+                walked.add(real)
 
     @staticmethod
     def sources_of(folder_path: str, name: str) -> tuple[Source, ...]:
@@ -117,10 +117,21 @@ class Walk:
         while chunk := list(islice(candidates, size)):
             yield chunk
 
-    def _walk(self, path: str, rel_path: str, parent: Folder | None) -> Iterator[Candidate]:
-        stack: list[tuple[str, str, Folder | None]] = [(path, rel_path, parent)]
+    def _walk(
+        self,
+        start: str,
+        rel_path: str,
+        parent: Folder | None,
+        *,
+        real: str = "",
+        walked: frozenset[str] = frozenset(),
+    ) -> Iterator[Candidate]:
+        """``real`` is where a linked ``start`` lies; it may hold folders that were ``walked`` before."""
+        stack: list[tuple[str, str, Folder | None]] = [(start, rel_path, parent)]
         while stack:
             path, rel_path, parent = stack.pop()
+            if walked and real + path[len(start) :] in walked:
+                continue
             try:
                 with os.scandir(path) as listing:
                     entries = list(listing)
@@ -178,6 +189,7 @@ class Walk:
             target = None
             if entry.is_symlink():
                 target = os.path.realpath(entry.path)
+                target = target if is_utf8(target) else None
                 own = entry.stat(follow_symlinks=False)
                 stamp = stamp._replace(inode=own.st_ino, device=own.st_dev)
             elif status.st_nlink > 1:

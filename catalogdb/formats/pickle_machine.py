@@ -43,8 +43,9 @@ class Machine:
     Refused, IndexError (empty stack, end of data), KeyError (memo), ValueError and struct.error for malformed input.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, persistent: Callable[[object], object]) -> None:
         self.data = data
+        self.persistent = persistent
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[bytes, Any] = {}
@@ -214,7 +215,7 @@ class Machine:
 
     def persid(self, pos: int) -> int:
         line, pos = self._line(pos)
-        self.stack.append(Stub(PERSISTENT, (str(line, "utf-8", "replace"),)))
+        self.stack.append(self.persistent(str(line, "utf-8", "replace")))
         return pos
 
     def pop(self, pos: int) -> int:

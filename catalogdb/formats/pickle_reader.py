@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
-from catalogdb.formats.pickle_machine import OPCODES, PERSISTENT, Machine, memo_key
+from catalogdb.formats.pickle_machine import MAX_LINE, OPCODES, PERSISTENT, Machine, memo_key
 from catalogdb.formats.pickle_values import StorageRef, Stub
-from catalogdb.formats.source import Refused
+from catalogdb.formats.source import CutShort, Refused
 
 MAX_PICKLE = 64 * 1024 * 1024
 MAX_STEPS = 1_500_000
@@ -37,12 +38,19 @@ _GET = rb"[hj]((?<=h).|(?<=j).(?!\x00\x00\x00).[\x00-\x0f]\x00)"
 _INT = rb"(?:K.|M..|J...[\x00-\x7f])"
 _TUPLE = rb"(?:\)|(%b\x85|%b\x86|%b\x87|\(%bt)%b)" % (_INT, _INT * 2, _INT * 3, _INT + rb"{4,8}", _PUT)
 _TENSOR = re.compile(
-    rb"\(\(%b%bX(.\x00\x00\x00)([0-9]{1,9})%b%b(%b)t%b" % (_GET, _GET, _PUT, _GET, _INT, _PUT)
+    rb"\(\(%b%bX(.\x00\x00\x00)([0-9]{1,20})%b%b(%b)(N?)t%b" % (_GET, _GET, _PUT, _GET, _INT, _PUT)
     + rb"Q(%b)%b%b([\x88\x89])%b\)R%b(?:%b)?t%bR%b" % (_INT, _TUPLE, _TUPLE, _GET, _PUT, _GET, _PUT, _PUT),
     re.DOTALL,
 ).match
 _ONE_INT = re.compile(_INT, re.DOTALL)
-_KEY_LENGTHS = tuple(bytes((length, 0, 0, 0)) for length in range(10))
+_KEY_LENGTHS = tuple(bytes((length, 0, 0, 0)) for length in range(21))
+
+
+class Unpickled(NamedTuple):
+    """A pickle's value, and where in the data the pickle ended."""
+
+    value: object
+    end: int
 
 
 def read_pickle(data: bytes) -> object:
@@ -50,134 +58,191 @@ def read_pickle(data: bytes) -> object:
 
     Raises Refused where it is malformed, ends too early or passes a bound.
     """
+    try:
+        return read_stream(data).value
+    except CutShort as error:
+        raise Refused(str(error)) from None
+
+
+def read_stream(data: bytes, start: int = 0, persistent: Callable[[object], object] | None = None) -> Unpickled:
+    """The pickle that begins at ``start``; what follows it isn't looked at. ``persistent`` stands for an id's object.
+
+    Raises CutShort where the data ends inside the pickle, Refused where it is malformed or passes a bound.
+    """
     if len(data) > MAX_PICKLE:
         raise Refused(f"pickle of {len(data)} bytes")
+    reader = _Reader(data, persistent or as_storage)
     try:
-        return _Reader(data).run()
-    except IndexError:
-        raise Refused("the pickle takes from an empty stack, or ends too early") from None
-    except KeyError:
-        raise Refused("the pickle asks its memo for what isn't there") from None
-    except (struct.error, ValueError) as error:
-        raise Refused(f"the pickle is malformed: {str(error)[:80]}") from None
+        value = reader.run(start)
+    except (IndexError, KeyError, struct.error, ValueError, Refused) as error:
+        if _ends_early(data, reader.op, reader.pos):
+            raise CutShort("the file ends inside a pickle") from None
+        raise Refused(_reason(error)) from None
+    return Unpickled(value, reader.pos)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Refused):
+        return str(error)
+    if isinstance(error, IndexError):
+        return "the pickle takes from an empty stack, or ends too early"
+    if isinstance(error, KeyError):
+        return "the pickle asks its memo for what isn't there"
+    return f"the pickle is malformed: {str(error)[:80]}"
+
+
+_STOP = 0x2E
+_FIXED = {
+    0x80: 1, 0x95: 8, 0x4B: 1, 0x4D: 2, 0x4A: 4, 0x47: 8, 0x68: 1, 0x6A: 4, 0x71: 1, 0x72: 4, 0x82: 1, 0x83: 2, 0x84: 4,
+}  # fmt: skip
+"""Opcodes with an argument of so many bytes."""
+_COUNTED = {0x58: 4, 0x8C: 1, 0x54: 4, 0x55: 1, 0x8D: 8, 0x42: 4, 0x43: 1, 0x8E: 8, 0x96: 8, 0x8A: 1, 0x8B: 4}
+"""Opcodes whose argument is led by its length, a little-endian number of so many bytes."""
+_LINES = {0x63: 2, 0x69: 2, 0x50: 1, 0x70: 1, 0x67: 1, 0x49: 1, 0x4C: 1, 0x46: 1, 0x53: 1, 0x56: 1}
+"""Opcodes with so many lines of text."""
+
+
+def _ends_early(data: bytes, op: int, pos: int) -> bool:
+    """Whether ``op``, which failed with its argument at ``pos``, lacks bytes: then the data was cut, and is not wrong."""
+    room = len(data) - pos
+    if room <= 0:
+        return op != _STOP
+    if op in _FIXED:
+        return room < _FIXED[op]
+    if op in _COUNTED:
+        width = _COUNTED[op]
+        return room < width or room < width + int.from_bytes(data[pos : pos + width], "little")
+    for _ in range(_LINES.get(op, 0)):
+        end = data.find(b"\n", pos, pos + MAX_LINE)
+        if end < 0:
+            return len(data) - pos < MAX_LINE
+        pos = end + 1
+    return False
 
 
 class _Reader(Machine):
     """The hot half of the machine: the loop, and tensors read at one go."""
 
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
+    def __init__(self, data: bytes, persistent: Callable[[object], object]) -> None:
+        super().__init__(data, persistent)
+        self.pos = 0
+        self.op = 0
         self.tensors = 0
         self.numbers: dict[bytes, int] = {}
         self.tuples: dict[bytes | None, tuple[int, ...]] = {None: ()}
 
-    def run(self) -> object:
-        """Runs to STOP. One function, and long: a call per opcode would double its time (0.15 µs each as it is).
+    def run(self, pos: int) -> object:
+        """Runs from ``pos`` to STOP; ``self.pos`` and ``self.op`` say where it ended, also where it failed.
 
-        The opcodes that tensors are made of stand first; those that are rare are the Machine's.
+        One function, and long: a call per opcode would double its time (0.15 µs each as it is). The opcodes that
+        tensors are made of stand first; those that are rare are the Machine's.
         """
         data, stack, marks, memo, meter = self.data, self.stack, self.marks, self.memo, self.meter
         push, pop, u32, size = stack.append, stack.pop, _U32, len(self.data)
-        pos = 0
-        for _ in repeat(None, MAX_STEPS):
-            op = data[pos]
-            pos += 1
-            if op == 0x72:  # LONG_BINPUT
-                raw = data[pos : pos + 4]
-                if raw[2] > 15 or raw[3] or not raw[1]:
-                    raw = memo_key(u32(data, pos)[0])
-                memo[raw] = stack[-1]
-                pos += 4
-            elif op == 0x68:  # BINGET
-                push(memo[data[pos : pos + 1]])
+        persistent = self.persistent
+        op = 0
+        try:
+            for _ in repeat(None, MAX_STEPS):
+                op = data[pos]
                 pos += 1
-            elif op == 0x58:  # BINUNICODE
-                (count,) = u32(data, pos)
-                pos += 4
-                end = pos + count
-                if end > size:
-                    raise Refused("the pickle ends inside a text")
-                meter.text -= count
-                if meter.text < 0:
-                    raise Refused("the pickle holds too much text")
-                push(str(data[pos:end], "utf-8", "replace"))
-                pos = end
-            elif op == 0x28:  # MARK
-                if data[pos] == 0x28:
-                    found = _TENSOR(data, pos - 1)
-                    if found is not None and self._push_tensor(found):
-                        pos = found.end()
-                        continue
-                marks.append(len(stack))
-                if len(marks) > MAX_MARKS:
-                    raise Refused("the pickle is nested too deep")
-            elif op == 0x4B:  # BININT1
-                push(data[pos])
-                pos += 1
-            elif op == 0x52:  # REDUCE
-                args = pop()
-                stack[-1] = self.make(stack[-1], args)
-            elif op == 0x74:  # TUPLE
-                at = marks.pop()
-                stack[at:] = (tuple(stack[at:]),)
-            elif op == 0x29:  # EMPTY_TUPLE
-                push(())
-            elif op == 0x89:  # NEWFALSE
-                push(False)
-            elif op == 0x51:  # BINPERSID
-                stack[-1] = _persistent(stack[-1])
-            elif op == 0x4D:  # BININT2
-                push(data[pos] | data[pos + 1] << 8)
-                pos += 2
-            elif op == 0x85:  # TUPLE1
-                stack[-1] = (stack[-1],)
-            elif op == 0x86:  # TUPLE2
-                last = pop()
-                stack[-1] = (stack[-1], last)
-            elif op == 0x87:  # TUPLE3
-                last = pop()
-                middle = pop()
-                stack[-1] = (stack[-1], middle, last)
-            elif op == 0x6A:  # LONG_BINGET
-                push(memo[memo_key(u32(data, pos)[0])])
-                pos += 4
-            elif op == 0x4A:  # BININT
-                push(_I32(data, pos)[0])
-                pos += 4
-            elif op == 0x71:  # BINPUT
-                memo[data[pos : pos + 1]] = stack[-1]
-                pos += 1
-            elif op == 0x94:  # MEMOIZE
-                memo[memo_key(len(memo))] = stack[-1]
-            elif op == 0x8C:  # SHORT_BINUNICODE
-                pos += 1
-                end = pos + data[pos - 1]
-                if end > size:
-                    raise Refused("the pickle ends inside a text")
-                push(str(data[pos:end], "utf-8", "replace"))
-                pos = end
-            elif op == 0x88:  # NEWTRUE
-                push(True)
-            elif op == 0x4E:  # NONE
-                push(None)
-            elif op == 0x47:  # BINFLOAT
-                push(_F64(data, pos)[0])
-                pos += 8
-            elif op == 0x7D:  # EMPTY_DICT
-                push({})
-            elif op == 0x2E:  # STOP
-                return pop()
-            else:
-                rare = OPCODES.get(op)
-                if rare is None:
-                    raise Refused(f"unknown pickle opcode 0x{op:02x}")
-                pos = rare(self, pos)
-        raise Refused(f"more than {MAX_STEPS} pickle opcodes")
+                if op == 0x72:  # LONG_BINPUT
+                    raw = data[pos : pos + 4]
+                    if raw[2] > 15 or raw[3] or not raw[1]:
+                        raw = memo_key(u32(data, pos)[0])
+                    memo[raw] = stack[-1]
+                    pos += 4
+                elif op == 0x68:  # BINGET
+                    push(memo[data[pos : pos + 1]])
+                    pos += 1
+                elif op == 0x58:  # BINUNICODE
+                    (count,) = u32(data, pos)
+                    begin = pos + 4
+                    end = begin + count
+                    if end > size:
+                        raise Refused("the pickle ends inside a text")
+                    meter.text -= count
+                    if meter.text < 0:
+                        raise Refused("the pickle holds too much text")
+                    push(str(data[begin:end], "utf-8", "replace"))
+                    pos = end
+                elif op == 0x28:  # MARK
+                    if data[pos] == 0x28:
+                        found = _TENSOR(data, pos - 1)
+                        if found is not None and self._push_tensor(found):
+                            pos = found.end()
+                            continue
+                    marks.append(len(stack))
+                    if len(marks) > MAX_MARKS:
+                        raise Refused("the pickle is nested too deep")
+                elif op == 0x4B:  # BININT1
+                    push(data[pos])
+                    pos += 1
+                elif op == 0x52:  # REDUCE
+                    args = pop()
+                    stack[-1] = self.make(stack[-1], args)
+                elif op == 0x74:  # TUPLE
+                    at = marks.pop()
+                    stack[at:] = (tuple(stack[at:]),)
+                elif op == 0x29:  # EMPTY_TUPLE
+                    push(())
+                elif op == 0x89:  # NEWFALSE
+                    push(False)
+                elif op == 0x51:  # BINPERSID
+                    stack[-1] = persistent(stack[-1])
+                elif op == 0x4D:  # BININT2
+                    push(data[pos] | data[pos + 1] << 8)
+                    pos += 2
+                elif op == 0x85:  # TUPLE1
+                    stack[-1] = (stack[-1],)
+                elif op == 0x86:  # TUPLE2
+                    last = pop()
+                    stack[-1] = (stack[-1], last)
+                elif op == 0x87:  # TUPLE3
+                    last = pop()
+                    middle = pop()
+                    stack[-1] = (stack[-1], middle, last)
+                elif op == 0x6A:  # LONG_BINGET
+                    push(memo[memo_key(u32(data, pos)[0])])
+                    pos += 4
+                elif op == 0x4A:  # BININT
+                    push(_I32(data, pos)[0])
+                    pos += 4
+                elif op == 0x71:  # BINPUT
+                    memo[data[pos : pos + 1]] = stack[-1]
+                    pos += 1
+                elif op == 0x94:  # MEMOIZE
+                    memo[memo_key(len(memo))] = stack[-1]
+                elif op == 0x8C:  # SHORT_BINUNICODE
+                    begin = pos + 1
+                    end = begin + data[pos]
+                    if end > size:
+                        raise Refused("the pickle ends inside a text")
+                    push(str(data[begin:end], "utf-8", "replace"))
+                    pos = end
+                elif op == 0x88:  # NEWTRUE
+                    push(True)
+                elif op == 0x4E:  # NONE
+                    push(None)
+                elif op == 0x47:  # BINFLOAT
+                    push(_F64(data, pos)[0])
+                    pos += 8
+                elif op == 0x7D:  # EMPTY_DICT
+                    push({})
+                elif op == 0x2E:  # STOP
+                    return pop()
+                else:
+                    rare = OPCODES.get(op)
+                    if rare is None:
+                        raise Refused(f"unknown pickle opcode 0x{op:02x}")
+                    pos = rare(self, pos)
+            raise Refused(f"more than {MAX_STEPS} pickle opcodes")
+        finally:
+            self.pos, self.op = pos, op
 
     def _push_tensor(self, found: re.Match[bytes]) -> bool:
         """Does what the opcodes that ``_TENSOR`` matched do, in their order; False, and nothing done, if it can't."""
         (
-            kind, storage_type, length, key, put_key, location, numel, put_pid,
+            kind, storage_type, length, key, put_key, location, numel, view, put_pid,
             offset, shape, put_shape, stride, put_stride, grad, hooks, put_hooks, dtype, put_args, put_tensor,
         ) = found.groups()  # fmt: skip
         stack, memo, numbers, tuples = self.stack, self.memo, self.numbers, self.tuples
@@ -192,7 +257,9 @@ class _Reader(Machine):
         count = numbers.get(numel)
         if count is None:
             count = self._number(numel)
-        pid = ("storage", type_ref, name, memo[location], count)
+        pid: tuple[Any, ...] = ("storage", type_ref, name, memo[location], count)
+        if view:
+            pid = (*pid, None)
         memo[put_pid] = pid
         start = numbers.get(offset)
         if start is None:
@@ -209,7 +276,7 @@ class _Reader(Machine):
             memo[put_stride] = steps
         made_hooks = self.make(memo[hooks], ())  # an OrderedDict
         memo[put_hooks] = made_hooks
-        args: tuple[Any, ...] = (StorageRef(pid), start, size, steps, grad == b"\x88", made_hooks)
+        args: tuple[Any, ...] = (self.persistent(pid), start, size, steps, grad == b"\x88", made_hooks)
         if dtype:
             args = (*args, memo[dtype])
         memo[put_args] = args
@@ -228,7 +295,11 @@ class _Reader(Machine):
         return made
 
 
-def _persistent(pid: object) -> object:
-    if type(pid) is tuple and len(pid) >= 5 and pid[0] == "storage":
-        return StorageRef(pid)
+def as_storage(pid: object) -> object:
+    """A storage; a class with its source (``('module', cls, file, text)``, torch before 1.6) is the class."""
+    if type(pid) is tuple:
+        if len(pid) >= 5 and pid[0] == "storage":
+            return StorageRef(pid)
+        if len(pid) == 4 and pid[0] == "module":
+            return pid[1]
     return Stub(PERSISTENT, (pid,))

@@ -51,7 +51,10 @@ class OpaqueKey:
 
 
 class StorageRef:
-    """A persistent id ``('storage', <type>, key, location, numel)`` (``torch/serialization.py``: persistent_id)."""
+    """A persistent id ``('storage', <type>, key, location, numel)`` (``torch/serialization.py``: persistent_id).
+
+    Files of torch before 1.6 have a sixth part: null, or a view ``(key, offset, size)``.
+    """
 
     __slots__ = ("pid",)
 
@@ -124,6 +127,17 @@ _STORAGE_DTYPES: dict[str, str] = {
 }
 """``torch/storage.py``: _dtype_to_storage_type_map; the classes live in ``torch`` and ``torch.cuda``."""
 
+_BYTE_STORAGES = frozenset({"quint4x2", "quint2x4"})
+
+
+def storage_item_size(kind: GlobalRef) -> int | None:
+    """Bytes of an element of a storage of type ``kind`` (``torch.FloatStorage``), None for an unknown one."""
+    dtype = _STORAGE_DTYPES.get(kind.name)
+    if dtype in _BYTE_STORAGES or kind.name == "UntypedStorage":
+        return 1
+    return ITEM_SIZES.get(dtype) if dtype is not None else None
+
+
 ITEM_SIZES: dict[str, int] = {
     "float64": 8,
     "float32": 4,
@@ -168,7 +182,13 @@ def describe(ref: TensorRef) -> Tensor | None:
             return None
     key, dtype = None, _dtype_name(ref.dtype)
     if type(storage) is StorageRef:
-        kind, key = storage.pid[1], storage.pid[2]
+        pid = storage.pid
+        kind, key = pid[1], pid[2]
+        if len(pid) > 5 and pid[5] is not None:  # a view of a storage (torch before 0.4): key, offset, size
+            view = pid[5]
+            if type(view) is not tuple or len(view) != 3 or type(view[1]) is not int or not 0 <= view[1] <= MAX_DIM:
+                return None
+            offset += view[1]
         if type(key) is not str or type(kind) is not GlobalRef:
             return None
         dtype = dtype or _STORAGE_DTYPES.get(kind.name)

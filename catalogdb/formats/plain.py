@@ -7,6 +7,7 @@ level.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from catalogdb.formats.pickle_values import ITEM_SIZES, GlobalRef, Stub, TensorRef
@@ -16,6 +17,7 @@ MAX_PARAMS = 10_000
 MAX_NODES = 100_000
 MAX_DEPTH = 32
 MAX_LIST = 32
+MAX_TOP = 256
 MAX_NAME = 512
 MAX_STRING = 4096
 
@@ -84,6 +86,17 @@ def flatten(value: object, read_tensor: ReadTensor) -> dict[str, Scalar]:
             levels.append((f"{name}.", iter(below.items())))
         elif below is None:
             nodes += _add_list(found, name, entry[1], read_tensor)
+    return found
+
+
+def top_scalars(mapping: Mapping[Any, Any], read_tensor: ReadTensor) -> dict[str, Scalar]:
+    """The scalars at the top of a checkpoint, by key; names and tensors of one element included, nulls left out."""
+    found: dict[str, Scalar] = {}
+    for key, value in islice(mapping.items(), MAX_TOP):
+        if type(key) is str and len(key) <= MAX_NAME and type(value) in (str, int, float, bool, TensorRef, Stub):
+            scalar = _scalar(value, read_tensor)
+            if scalar is not _SKIPPED and scalar is not None:
+                found[key] = scalar
     return found
 
 

@@ -60,15 +60,19 @@ def read_safetensors(source: ByteSource) -> CheckpointHeader:
     header = _load(source.read_exactly(8, length, "the safetensors header"))
     metadata = header.pop("__metadata__", None)
     tensors = _read_tensors(header, source.size - 8 - length)
-    infos, weights = weigh(tensors, lambda name, tensor: None)
+    weighed = weigh(tensors, lambda name, tensor: None)
     counts, params = _read_metadata(metadata)
     return CheckpointHeader(
         format="safetensors",
         epoch=counts.get("epoch"),
         global_step=counts.get("global_step"),
         hyper_parameters=params,
-        tensors=infos,
-        weights=weights if tensors else None,
+        tensors=weighed.tensors,
+        checksums=weighed.checksums,
+        weights=weighed.weights if tensors else None,
+        weights_prefix=weighed.prefix,
+        weights_bytes=source.size - 8 - length,
+        storage_bytes=source.size - 8 - length,
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-Kind = Literal["zip", "safetensors", "torch_legacy", "pickle", "tar"]
+from catalogdb.formats.tar_directory import BLOCK, is_tar
 
-HEAD = 512
+Kind = Literal["zip", "safetensors", "torch_legacy", "pickle", "tar", "index"]
+
+HEAD = BLOCK
 """How many of the first bytes ``sniff`` looks at: a tar header is one block of 512."""
 
 ZIP_LOCAL_HEADER = b"PK\x03\x04"
@@ -15,6 +17,8 @@ LEGACY_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 """torch.save before 1.6 pickles this number first (``torch/serialization.py``: MAGIC_NUMBER)."""
 
 _PROTO = 0x80
+_OLD_PICKLES = (b"(dp", b"}q", b"ccollections\n", b"ccopy_reg\n_reconstructor\n", b"ccopyreg\n_reconstructor\n")
+"""How a dict begins in protocols 0 and 1, which have no opcode of their own."""
 _LONG1 = b"\x8a\x0a"
 _FRAME = 0x95
 _PRINTABLE = frozenset(b"\t\n\r") | frozenset(range(0x20, 0x7F))
@@ -26,8 +30,12 @@ def sniff(head: bytes) -> Kind | None:
         return "zip"
     if len(head) > 2 and head[0] == _PROTO and 2 <= head[1] <= 5:
         return "torch_legacy" if _has_legacy_magic(head) else "pickle"
-    if _is_tar(head):
+    if is_tar(head):
         return "tar"
+    if head.startswith(_OLD_PICKLES):
+        return "pickle"
+    if head[:1] == b"{" and head.isascii() and (b'"weight_map"' in head or b'"total_size"' in head):
+        return "index"
     if len(head) > 8 and head[8] == 0x7B and not _PRINTABLE.issuperset(head[:8]):
         return "safetensors"
     return None
@@ -36,13 +44,3 @@ def sniff(head: bytes) -> Kind | None:
 def _has_legacy_magic(head: bytes) -> bool:
     start = 11 if head[2] == _FRAME else 2  # protocols 4 and 5 put FRAME and 8 bytes of length in between
     return head[start : start + 12] == _LONG1 + LEGACY_MAGIC
-
-
-def _is_tar(head: bytes) -> bool:
-    """POSIX.1 ustar and before: bytes 148 to 155 hold, in octal, the sum of the block with those bytes as blanks."""
-    if len(head) < 512 or head[0] == 0:
-        return False
-    text = head[148:156].strip(b" \x00")
-    if not text or not text.isdigit() or b"8" in text or b"9" in text:
-        return False
-    return int(text, 8) == sum(head[:148]) + sum(head[156:512]) + 8 * 0x20

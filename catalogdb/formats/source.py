@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
+from typing import BinaryIO
 
 WHOLE_FILE = 64 * 1024
 """Files up to this size are read at once: one call is cheaper than five small ones."""
@@ -16,20 +19,42 @@ class CutShort(Exception):
     """The content ends before what it announces. Its text is one line; it never leaves this package."""
 
 
-class ByteSource:
-    """Reads ``[offset, offset + count)`` of the file behind ``fd``; ``bytes_read`` counts what the system handed over.
+class Foreign(Exception):
+    """The content is whole, but no checkpoint. Its text is one line; it never leaves this package."""
 
-    ``size`` is the file's size when it was opened. The descriptor belongs to the caller. Raises OSError alone.
+
+class ByteSource:
+    """Reads ``[offset, offset + count)`` through ``pread(count, offset)``; ``bytes_read`` counts what that handed over.
+
+    ``size`` is the file's size when it was opened. What is behind ``pread`` belongs to the caller. Raises OSError alone.
     """
 
-    __slots__ = ("_fd", "_kept", "_kept_at", "bytes_read", "size")
+    __slots__ = ("_kept", "_kept_at", "_pread", "bytes_read", "size")
 
-    def __init__(self, fd: int, size: int) -> None:
-        self._fd = fd
+    def __init__(self, pread: Callable[[int, int], bytes], size: int) -> None:
+        self._pread = pread
         self._kept = b""
         self._kept_at = 0
         self.size = size
         self.bytes_read = 0
+
+    @classmethod
+    def of_descriptor(cls, fd: int, size: int) -> ByteSource:
+        return cls(partial(os.pread, fd), size)
+
+    @classmethod
+    def of_file(cls, file: BinaryIO) -> ByteSource:
+        """Of an open, seekable file in binary mode, from its start; its position moves."""
+
+        def pread(count: int, offset: int) -> bytes:
+            file.seek(offset)
+            return file.read(count)
+
+        return cls(pread, file.seek(0, os.SEEK_END))
+
+    def window(self, start: int, size: int) -> ByteSource:
+        """A part of it as a source of its own: a file inside a tar. It counts here as well."""
+        return ByteSource(lambda count, offset: self.read(start + offset, count), size)
 
     def keep(self, offset: int, count: int) -> bytes:
         """Read, and answer later reads inside the same range from memory."""
@@ -48,7 +73,7 @@ class ByteSource:
         parts: list[bytes] = []
         missing = count
         while missing:
-            part = os.pread(self._fd, missing, offset)
+            part = self._pread(missing, offset)
             if not part:
                 break
             parts.append(part)

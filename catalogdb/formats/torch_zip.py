@@ -6,38 +6,17 @@ zip's directory, ``data.pkl`` and those storages of at most SMALL_STORAGE bytes 
 
 from __future__ import annotations
 
-import struct
-
+from catalogdb.formats.container import MAX_STORAGES_READ, SMALL_STORAGE, decode_number
 from catalogdb.formats.pickle_reader import MAX_PICKLE, read_pickle
 from catalogdb.formats.pickle_values import ITEM_SIZES, Tensor, TensorRef, describe
-from catalogdb.formats.source import ByteSource, CutShort, Refused
+from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
 from catalogdb.formats.zip_directory import Directory, Entry, read_directory, read_entry
-
-SMALL_STORAGE = 64
-MAX_STORAGES_READ = 4096
-
-_CODES = {
-    "float64": "d",
-    "float32": "f",
-    "float16": "e",
-    "int64": "q",
-    "int32": "i",
-    "int16": "h",
-    "int8": "b",
-    "uint64": "Q",
-    "uint32": "I",
-    "uint16": "H",
-    "uint8": "B",
-    "bool": "?",
-}
-
-
-class NotTorch(Exception):
-    """The zip is whole, but torch.save didn't write it. Its text is one line; it never leaves this package."""
 
 
 class TorchZip:
-    """An open torch zip: its pickle as data, and its storages by key. Raises CutShort, Refused, NotTorch, OSError."""
+    """An open torch zip: its pickle as data, and its storages by key. Raises CutShort, Refused, Foreign, OSError."""
+
+    format = "torch_zip"
 
     def __init__(self, source: ByteSource) -> None:
         self._source = source
@@ -76,19 +55,14 @@ class TorchZip:
         if tensor is None or tensor.numel != 1 or tensor.key is None:
             return None
         storage = self._storage(tensor.key)
-        width = ITEM_SIZES.get(tensor.dtype)
-        if storage is None or width is None:
-            return None
-        at = tensor.offset * width
-        raw = storage[at : at + width]
-        if len(raw) != width:
-            return None
-        order = ">" if self._is_big_endian() else "<"
-        if tensor.dtype == "bfloat16":  # the upper half of a float32
-            wide = raw + b"\x00\x00" if order == ">" else b"\x00\x00" + raw
-            return _unpack(f"{order}f", wide)
-        code = _CODES.get(tensor.dtype)
-        return None if code is None else _unpack(order + code, raw)
+        return None if storage is None else decode_number(tensor, storage, big_endian=self._is_big_endian())
+
+    def storage_bytes(self) -> dict[str, int]:
+        return self._directory.sizes_below(f"{self._stem}/data/")
+
+    def storage(self, key: str) -> Entry | None:
+        """The entry of a storage, for who wants to read it whole."""
+        return self._find(f"data/{key}")
 
     def _find(self, name: str) -> Entry | None:
         return self._directory.find(f"{self._stem}/{name}")
@@ -113,23 +87,18 @@ class TorchZip:
         return self._big_endian
 
 
-def _unpack(layout: str, raw: bytes) -> bool | int | float:
-    number: bool | int | float = struct.unpack(layout, raw)[0]
-    return number
-
-
 def _find_stem(directory: Directory) -> str:
     """The one top folder. torch's reader asks for a ``version`` record, so a zip without is not torch's."""
     names = directory.names
     stems = [name[: -len("/data.pkl")] for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
     if not stems:
-        raise NotTorch("a zip without data.pkl")
+        raise Foreign("a zip without data.pkl")
     stem = stems[0]
     prefix = f"{stem}/"
     if f"{stem}/constants.pkl" in names and any(name.startswith(f"{stem}/code/") for name in names):
-        raise NotTorch("a TorchScript archive")
+        raise Foreign("a TorchScript archive")
     if f"{stem}/version" not in names and f"{stem}/.data/version" not in names:
-        raise NotTorch("a zip with a data.pkl, but without torch's version record")
+        raise Foreign("a zip with a data.pkl, but without torch's version record")
     if len(stems) > 1:
         raise Refused("the zip has two data.pkl")
     for name in names:

@@ -74,6 +74,11 @@ class Directory:
         _, flags, method, crc, stored, size, _, _, _, header_at = record
         return Entry(name, flags, method, crc, stored, size, header_at)
 
+    def sizes_below(self, prefix: str) -> dict[str, int]:
+        """The sizes of the entries whose names begin with ``prefix``, by the rest of the name."""
+        skip = len(prefix)
+        return {name[skip:]: record[5] for name, record in self._records.items() if name.startswith(prefix)}
+
 
 def read_directory(source: ByteSource) -> Directory:
     """The table of contents. CutShort where the end is missing, Refused where it contradicts itself."""

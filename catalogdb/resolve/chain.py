@@ -19,6 +19,7 @@ from catalogdb.records import (
     Value,
 )
 from catalogdb.resolve.base import Hints, Resolver
+from catalogdb.resolve.headline import headline_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ def merge(
         fields = {**finding.fields, **fields}
         metrics = {**finding.metrics, **metrics} if metrics else dict(finding.metrics)
         params = _merge_params(params, finding.params)
+    for field, value in headline_fields(metrics):
+        fields.setdefault(field, value)
     _drop_foreign_mode(fields, answers)
     return Resolution(
         candidate=candidate,

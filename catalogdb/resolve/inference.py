@@ -22,7 +22,6 @@ from catalogdb.records import (
 from catalogdb.resolve.base import Hints
 from catalogdb.resolve.config import ConfigFacts, read_config
 from catalogdb.resolve.documents import PerSource
-from catalogdb.resolve.headline import headline_fields
 from catalogdb.resolve.names import counters, experiment, path_patterns
 from catalogdb.resolve.own_score import callback_of, own_scores
 from catalogdb.resolve.params import is_known
@@ -74,8 +73,6 @@ class InferenceResolver:
                 params = _with_config(params, facts.params, relative)
             fields["config_path"] = Value(config.path, _origin("config", relative, "", "run"))
         _from_names(candidate, file_name, fields)
-        for field, value in headline_fields(metrics):
-            fields.setdefault(field, value)
         return Finding(fields, metrics, params, problems)
 
 

@@ -37,7 +37,7 @@ _BACKBONE = _whole_words(BACKBONES)
 
 def counters(file_name: str) -> Mapping[str, int]:
     """``epoch`` and ``global_step`` as the file's name states them; contradictory ones are left out."""
-    stem = file_name.rpartition(".")[0]
+    stem = file_name.removesuffix(".tar").rpartition(".")[0]
     found: dict[str, set[int]] = {}
     for name, digits in COUNTER.findall(stem):
         found.setdefault("epoch" if name == "epoch" else "global_step", set()).add(int(digits))
@@ -62,10 +62,14 @@ def path_patterns(rel_path: str) -> Mapping[str, str]:
 def experiment(path: str, root: str) -> str | None:
     """The experiment by the folders of an absolute path: the one above ``checkpoints``, else the file's own.
 
-    None for a file that lies directly in the root.
+    A name such as ``{epoch}-{val/loss}`` makes one more folder below ``checkpoints``. None for a file that lies
+    directly in the root.
     """
     folder = path.rpartition("/")[0]
-    upper, _, name = folder.rpartition("/")
-    if name.lower() in CHECKPOINT_FOLDERS:
-        return upper.rpartition("/")[2] or None
-    return name if folder != root and name else None
+    inner = folder
+    while inner.startswith(root):
+        upper, _, name = inner.rpartition("/")
+        if name.lower() in CHECKPOINT_FOLDERS:
+            return upper.rpartition("/")[2] or None
+        inner = upper
+    return folder.rpartition("/")[2] or None if folder != root else None

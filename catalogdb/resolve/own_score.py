@@ -19,6 +19,7 @@ Lightning replaces a NaN score by an infinite one, so an infinite score is an un
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from catalogdb.records import CheckpointHeader, MonitorState
 from catalogdb.resolve.names import counters
@@ -46,10 +47,14 @@ def own_scores(header: CheckpointHeader, path: str) -> dict[str, float]:
 
 
 def callback_of(header: CheckpointHeader, path: str) -> MonitorState | None:
-    """The callback that keeps this file: the only one that names it, else the only one that monitors anything."""
+    """The callback that keeps this file: the only one that names it, else the only one that monitors anything.
+
+    Without its folder, only a name that states a step is one file's: each callback may have its ``last.ckpt``.
+    """
     monitoring = [state for state in header.monitors if state.monitor]
-    for same in (_same_place, _same_name):
-        claiming = [state for state in monitoring if any(same(kept, path) for kept in _kept(state))]
+    told = "global_step" in counters(_base_name(path))
+    for same in (_same_place, _same_name) if told else (_same_place,):
+        claiming = [state for state in monitoring if any(same(kept, path) for kept in _kept(state, header))]
         if len({(state.monitor, state.mode) for state in claiming}) == 1:
             return claiming[0]
     return monitoring[0] if len({(state.monitor, state.mode) for state in monitoring}) == 1 else None
@@ -85,7 +90,8 @@ def _is_scored_last(state: MonitorState, path: str, header: CheckpointHeader) ->
     loop = header.progress
     if loop is None or state.by_steps or _version(header) < LAST_IS_SCORED_SINCE:
         return False
-    if not state.last_model_path or not _same_name(state.last_model_path, path):
+    same = _same_name if len(header.monitors) == 1 else _same_place
+    if not state.last_model_path or not same(state.last_model_path, path):
         return False
     if sum(_same_name(other.last_model_path or "", path) for other in header.monitors) > 1:
         return False
@@ -106,8 +112,11 @@ def _agrees(kept: str, header: CheckpointHeader) -> bool:
     )
 
 
-def _kept(state: MonitorState) -> tuple[str, ...]:
-    return (*state.best_k_models, state.last_model_path or "", state.best_model_path or "")
+def _kept(state: MonitorState, header: CheckpointHeader) -> Iterator[str]:
+    """The files of the callback that this one may be."""
+    for kept in (*state.best_k_models, state.last_model_path, state.best_model_path):
+        if kept and _agrees(kept, header):
+            yield kept
 
 
 def _base_name(path: str) -> str:

@@ -21,6 +21,7 @@ from catalogdb.records import (
 from catalogdb.resolve.base import Hints
 from catalogdb.resolve.documents import read_source
 from catalogdb.resolve.headline import HEADLINES, monitored_headline
+from catalogdb.resolve.names import counters
 from catalogdb.resolve.own_score import own_scores
 from catalogdb.resolve.params import flatten, is_known
 
@@ -80,7 +81,7 @@ class SidecarResolver:
         problems = [Problem(source.path, "yaml", f"{error.field}: {error.reason}") for error in errors]
         fields = _fields(known)
         metrics = _metrics(known, fields, hints.header, candidate.link_target or candidate.path)
-        contradiction = contradicts(fields, hints.header)
+        contradiction = contradicts(fields, stated_counters(candidate, hints.header))
         if contradiction is not None:
             problems.append(Problem(source.path, "yaml", contradiction))
             metrics = {}
@@ -89,19 +90,29 @@ class SidecarResolver:
         return Finding(fields, metrics, _params(known), tuple(problems))
 
 
-def contradicts(fields: Mapping[str, Value], header: CheckpointHeader) -> str | None:
+def stated_counters(candidate: Candidate, header: CheckpointHeader) -> Mapping[str, int]:
+    """``epoch`` and ``global_step`` as the file itself states them: in its header, else in a name of its own."""
+    in_header = {"epoch": header.epoch, "global_step": header.global_step}
+    return {
+        **counters((candidate.link_target or "").rpartition("/")[2]),
+        **counters(candidate.path.rpartition("/")[2]),
+        **{field: value for field, value in in_header.items() if value is not None},
+    }
+
+
+def contradicts(fields: Mapping[str, Value], stated: Mapping[str, int]) -> str | None:
     """Why the sidecar's numbers are those of another state than the file's; None where nothing says so.
 
     The step decides where both state it: a sidecar rewritten at a later save has the later step. An epoch is only
     compared where one of them has no step.
     """
-    for field, stated in (("global_step", header.global_step), ("epoch", header.epoch)):
-        if stated is None or field not in fields:
+    for field in ("global_step", "epoch"):
+        if field not in stated or field not in fields:
             continue
         value = fields[field].value
-        if value == stated:
+        if value == stated[field]:
             return None
-        return f"is about {field} {value}, but the checkpoint is of {field} {stated}; its metrics are not used"
+        return f"is about {field} {value}, but the checkpoint is of {field} {stated[field]}; its metrics are not used"
     return None
 
 

@@ -180,7 +180,10 @@ class Reader:
             self._raw.set_progress_handler(None, 0)
 
     def _first(self, sql: str, *values: Any) -> int | None:
-        row = self._raw.execute(sql, values).fetchone()
+        try:
+            row = self._raw.execute(sql, values).fetchone()
+        except (UnicodeEncodeError, OverflowError):  # nothing that SQLite could hold
+            return None
         return None if row is None else int(row[0])
 
     def _load(self, ids: Sequence[int]) -> Iterator[Checkpoint]:

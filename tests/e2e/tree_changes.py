@@ -217,8 +217,8 @@ def lies(tree: Tree, path: str, new: str) -> bool:
     name, save = new.rpartition("/")[2], content.save
     told = told_by_name(name)
     agrees = told.get("global_step", save.step) == save.step and told.get("epoch", save.epoch) == save.epoch
-    kept = {each for state in content.states for each in state.kept if each.rpartition("/")[2] == name}
-    return agrees and bool(kept - {content.stored})
+    kept = {each for state in content.states for each in (*state.kept, state.last_path)}
+    return agrees and bool({each for each in kept if each.rpartition("/")[2] == name} - {content.stored})
 
 
 def delete(tree: Tree) -> bool:

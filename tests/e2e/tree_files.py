@@ -67,9 +67,9 @@ def _document(written: Written, state_dict: dict[str, torch.Tensor]) -> dict[str
     document: dict[str, Any] = {
         "epoch": save.epoch,
         "global_step": save.step,
-        "pytorch-lightning_version": "2.5.1",
+        "pytorch-lightning_version": "2.6.1" if written.run.recent else "2.5.1",
         "state_dict": state_dict,
-        "loops": {"fit_loop": {"epoch_progress": {"current": {"completed": save.epoch + 1}}}},
+        "loops": {"fit_loop": _fit_loop(save)},
         "hparams_name": "kwargs",
         "hyper_parameters": dict(written.run.hyper_parameters),
     }
@@ -83,6 +83,19 @@ def _document(written: Written, state_dict: dict[str, torch.Tensor]) -> dict[str
         document["optimizer_states"] = [{"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.ones(4)}}}]
         document["lr_schedulers"] = [{"last_epoch": save.epoch + 1, "_step_count": save.step}]
     return document
+
+
+def _fit_loop(save: Save) -> dict[str, Any]:
+    """Its counters after the validation that ends an epoch (``lightning/pytorch/loops``)."""
+    batches = dict.fromkeys(("ready", "started", "processed", "completed"), 5)
+    epochs = {**dict.fromkeys(("ready", "started", "processed"), save.epoch + 1), "completed": save.epoch}
+    return {
+        "state_dict": {},
+        "epoch_loop.state_dict": {"_batches_that_stepped": save.step},
+        "epoch_loop.batch_progress": {"current": batches, "total": batches, "is_last_batch": True},
+        "epoch_loop.val_loop.batch_progress": {"current": batches, "total": batches, "is_last_batch": True},
+        "epoch_progress": {"current": epochs, "total": epochs},
+    }
 
 
 def _callback(state: KeeperState, written: Written) -> dict[str, Any]:
@@ -204,7 +217,7 @@ def sidecar_document(
         },
         "checkpointing": {"monitor": monitor[0], "mode": monitor[1], "save_top_k": 3, "save_last": True},
     }
-    if run.created_with_phase:
+    if run.with_phase:
         document["training"]["training_phase"] = "finetuning"
         document["wandb_run_id"] = "abc123de"
     for place in invalid:

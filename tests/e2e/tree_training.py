@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -107,7 +107,8 @@ class Written:
 
 @dataclass(eq=False)
 class Run:
-    """What doesn't change during a training. ``home`` is its folder on the machine that trained."""
+    """What doesn't change during a training. ``home`` is its folder on the machine that trained; ``recent`` is a
+    Lightning since 2.6, which writes ``last.ckpt`` only where it saved at that step."""
 
     exp_name: str
     home: str
@@ -117,7 +118,8 @@ class Run:
     width: int
     cleval: bool
     plain: bool
-    created_with_phase: bool = False
+    recent: bool
+    with_phase: bool
 
 
 class Event(NamedTuple):
@@ -144,13 +146,14 @@ class Training:
         if self.run.plain:
             yield from self._plain_saves(save)
             return
-        for index in range(len(self._states)):
+        for index, keeper in enumerate(self.run.keepers):
+            before = self._states[index]
             yield from self._keep_best(index, save)
-        for index, state in enumerate(self._states):
-            if state.keeper.save_last:
-                path = f"{state.keeper.folder}/last.ckpt"
-                self._states[index] = KeeperState(state.keeper, state.kept, state.current, self._stored(path))
-                yield Event(path, self._written(save, state.keeper, path))
+            state = self._states[index]
+            if keeper.save_last and (state is not before or not self.run.recent):
+                path = f"{keeper.folder}/last.ckpt"
+                self._states[index] = KeeperState(keeper, state.kept, state.current, self._stored(path))
+                yield Event(path, self._written(save, keeper, path))
 
     def _validate(self) -> Save:
         """Sometimes a second one in the same epoch."""
@@ -261,7 +264,8 @@ def make_run(rng: random.Random, number: int) -> Run:
         width=rng.randint(1, 6),
         cleval=rng.random() < 0.3,
         plain=rng.random() < 0.3,
-        created_with_phase=rng.random() < 0.5,
+        recent=rng.random() < 0.6,
+        with_phase=rng.random() < 0.5,
     )
 
 
@@ -286,7 +290,3 @@ def _keepers(rng: random.Random) -> tuple[Keeper, ...]:
             )
         )
     return tuple(keepers)
-
-
-def later_saves(saves: Sequence[Save], save: Save) -> list[Save]:
-    return [other for other in saves if other.step > save.step]

@@ -80,7 +80,7 @@ def check_row(tree: Tree, path: str, entry: Entry, row: Checkpoint) -> Iterator[
     there = tree.entries[target]
     written = there.content
     assert written is not None
-    truth = Truth(tree, path, entry, written, there.whole)
+    truth = Truth(tree, path, entry, written, there.whole, row.link_target)
     state = "ready" if there.whole else "writing" if there.young else "truncated"
     if row.state != state:
         yield f"state is {row.state}, should be {state}"
@@ -102,9 +102,12 @@ def check_row(tree: Tree, path: str, entry: Entry, row: Checkpoint) -> Iterator[
 class Truth:
     """About one name of a checkpoint. ``sidecar`` is its document as far as it's valid, if it can be read."""
 
-    def __init__(self, tree: Tree, path: str, entry: Entry, written: Written, whole: bool) -> None:
+    def __init__(
+        self, tree: Tree, path: str, entry: Entry, written: Written, whole: bool, link_target: str | None
+    ) -> None:
         self.tree = tree
         self.path = path
+        self.first_name = link_target or path
         self.entry = entry
         self.written = written
         self.save = written.save
@@ -161,19 +164,19 @@ class Truth:
         keeper = self.written.keeper if scoped and self.written.keeper else run.keepers[0]
         own = {keeper.monitor, self.written.keeper.monitor if self.written.keeper else keeper.monitor}
         modes = {each.mode for each in (keeper, self.written.keeper) if each and each.monitor == row.monitor}
-        cleval = {} if "val/hmean" in row.metrics else {name: f"cleval/{name}" for name in HEADLINES}
+        cleval = {name: f"cleval/{name}" for name, of in HEADLINES.items() if of not in row.metrics}
         return {
             **{name: {run.fields[name]} for name in ("architecture", "backbone", "decoder", "head", "loss")},
             "exp_name": {run.exp_name, experiment(self.path)},
             "epoch": {save.epoch},
             "global_step": {save.step},
             "max_epochs": {run.fields["max_epochs"]},
-            "training_phase": {"finetuning"} if run.created_with_phase else {"training"},
+            "training_phase": {"finetuning"} if run.with_phase else {"training"},
             "monitor": {keeper.monitor} if scoped else own,
             "monitor_mode": modes,
             "created_at": {save.created_at},
             "config_path": {str(self.tree.disk(self.config_path))} if self.config_path else set(),
-            "wandb_run_id": {"abc123de"} if run.created_with_phase else set(),
+            "wandb_run_id": {"abc123de"} if run.with_phase else set(),
             **{
                 name: {save.metrics.get(HEADLINES[name]), save.metrics.get(cleval.get(name, ""))} - {None}
                 for name in HEADLINES
@@ -207,13 +210,13 @@ class Truth:
         return self.header is not None and self.header.kind == "lightning"
 
     def _keeper_is_clear(self) -> bool:
-        """One callback, or the one whose file this still is by its name."""
-        names = [
-            path.rpartition("/")[2] for state in self.written.states for path in (*state.kept, state.last_path) if path
-        ]
-        name = self.path.rpartition("/")[2]
+        """One callback, or the one whose file this still is: by its place, or by a name that states a step."""
+        paths = [path for state in self.written.states for path in (*state.kept, state.last_path) if path]
+        length = 1 if "global_step" in told_by_name(self.first_name) else 2
+        ends = [path.rsplit("/", length)[1:] for path in paths]
+        own = self.first_name.rsplit("/", length)[-length:]
         return len(self.written.states) == 1 or (
-            self.written.stored.endswith(f"/{name}") and names.count(name) == 1
+            self.written.stored.rsplit("/", length)[1:] == own and ends.count(own) == 1
         )
 
     def check_metrics(self, row: Checkpoint) -> Iterator[str]:
@@ -249,9 +252,9 @@ class Truth:
                 return True
         if written.stored not in state.kept:
             return False
-        same_name = [kept for kept in state.kept if kept.rpartition("/")[2] == self.path.rpartition("/")[2]]
+        same_name = [kept for kept in state.kept if kept.rpartition("/")[2] == self.first_name.rpartition("/")[2]]
         return same_name == [written.stored] and (
-            len(written.states) == 1 or written.stored.rsplit("/", 2)[1:] == self.path.rsplit("/", 2)[-2:]
+            len(written.states) == 1 or written.stored.rsplit("/", 2)[1:] == self.first_name.rsplit("/", 2)[-2:]
         )
 
     def check_params(self, row: Checkpoint) -> Iterator[str]:

@@ -191,12 +191,12 @@ class Tree:
             told.update({name: counters[name] for name in entry.content.tells})
         return told
 
-    def refutes(self, path: str, save: Save) -> bool:
+    def refutes(self, path: str, save: Save, invalid: frozenset[str] = frozenset()) -> bool:
         """Whether the file can tell that a sidecar about ``save`` is about another one."""
         told = self.told(path)
-        if "global_step" in told:
+        if "global_step" in told and "training.global_step" not in invalid:
             return told["global_step"] != save.step
-        return "epoch" in told and told["epoch"] != save.epoch
+        return "epoch" in told and told["epoch"] != save.epoch and "training.epoch" not in invalid
 
     def settle(self) -> None:
         """Takes away what would lie without a trace: sidecars of another save beside files that tell nothing."""
@@ -205,7 +205,7 @@ class Tree:
             about = entry.sidecar
             if about is None or about.broken or content is None:
                 continue
-            if about.save is not content.save and not self.refutes(path, about.save):
+            if about.save is not content.save and not self.refutes(path, about.save, about.invalid):
                 self.drop_sidecar(path)
 
     def is_free(self, path: str) -> bool:

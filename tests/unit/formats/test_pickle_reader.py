@@ -276,8 +276,8 @@ def test_a_tensor_matched_whole_equals_one_read_by_the_loop(monkeypatch: pytest.
         "unsigned": torch.zeros(3, dtype=torch.uint16),
     } | {f"layer.{i}": torch.zeros(i + 1, 2) for i in range(60)}
     data = save_pickle(torch, tensors)
-    reader = pickle_reader._Reader(data)
-    reader.run()
+    reader = pickle_reader._Reader(data, pickle_reader.as_storage)
+    reader.run(0)
     assert reader.tensors > 60
     whole = read_tensors(data)
     monkeypatch.setattr(pickle_reader, "_TENSOR", lambda *args: None)

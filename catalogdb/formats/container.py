@@ -1,0 +1,116 @@
+"""What the containers of pickled checkpoints have in common: a pickle as data, and storages by key."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple, Protocol
+
+from catalogdb.formats.pickle_values import ITEM_SIZES, Tensor, TensorRef, describe
+from catalogdb.formats.source import ByteSource, Refused
+
+SMALL_STORAGE = 64
+"""Bytes of the largest storage that is ever read for its number."""
+MAX_STORAGES_READ = 4096
+
+_CODES = {
+    "float64": "d",
+    "float32": "f",
+    "float16": "e",
+    "int64": "q",
+    "int32": "i",
+    "int16": "h",
+    "int8": "b",
+    "uint64": "Q",
+    "uint32": "I",
+    "uint16": "H",
+    "uint8": "B",
+    "bool": "?",
+}
+
+
+class Span(NamedTuple):
+    """Where in the file a storage's bytes lie."""
+
+    at: int
+    size: int
+
+
+class Container(Protocol):
+    """An open checkpoint file. Everything raises CutShort, Refused, Foreign and OSError alone."""
+
+    @property
+    def format(self) -> str: ...
+
+    def read_checkpoint(self) -> object:
+        """The pickle as data."""
+
+    def checksum(self, name: str, tensor: Tensor) -> int | None:
+        """The CRC-32 of the tensor's storage, None where the container keeps none.
+
+        Refused where the storage is missing, or smaller than the tensor.
+        """
+
+    def number(self, ref: TensorRef) -> bool | int | float | None:
+        """The number in a tensor of one element whose storage is small, else None."""
+
+    def storage_bytes(self) -> dict[str, int]:
+        """The bytes of each storage, by key."""
+
+
+class Spans:
+    """Storages that lie in the file as they are: a container's own, found while its pickle was read."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+        self._places: dict[str, Span] = {}
+        self._read = 0
+
+    def add(self, key: str, at: int, size: int) -> None:
+        self._places[key] = Span(at, size)
+
+    def find(self, key: str) -> Span | None:
+        return self._places.get(key)
+
+    def check(self, name: str, tensor: Tensor) -> None:
+        """Refused where the tensor's storage is missing or too small for it."""
+        if tensor.key is None:
+            return
+        span = self._places.get(tensor.key)
+        if span is None:
+            raise Refused(f"the storage of {name[:80]!r} is missing")
+        if tensor.extent * ITEM_SIZES.get(tensor.dtype, 0) > span.size:
+            raise Refused(f"the tensor {name[:80]!r} is larger than its storage")
+
+    def number(self, ref: TensorRef) -> bool | int | float | None:
+        tensor = describe(ref)
+        if tensor is None or tensor.numel != 1 or tensor.key is None or self._read >= MAX_STORAGES_READ:
+            return None
+        span = self._places.get(tensor.key)
+        if span is None or span.size > SMALL_STORAGE:
+            return None
+        self._read += 1
+        return decode_number(tensor, self._source.read(span.at, span.size))
+
+    def sizes(self) -> dict[str, int]:
+        return {key: span.size for key, span in self._places.items()}
+
+
+def decode_number(tensor: Tensor, storage: bytes, *, big_endian: bool = False) -> bool | int | float | None:
+    """The one element of ``tensor``, out of its storage's bytes; None where it lies outside or has no plain value."""
+    width = ITEM_SIZES.get(tensor.dtype)
+    if width is None:
+        return None
+    at = tensor.offset * width
+    raw = storage[at : at + width]
+    if len(raw) != width:
+        return None
+    order = ">" if big_endian else "<"
+    if tensor.dtype == "bfloat16":  # the upper half of a float32
+        return _unpack(f"{order}f", raw + b"\x00\x00" if big_endian else b"\x00\x00" + raw)
+    code = _CODES.get(tensor.dtype)
+    return None if code is None else _unpack(order + code, raw)
+
+
+def _unpack(layout: str, raw: bytes) -> bool | int | float:
+    number: bool | int | float = struct.unpack(layout, raw)[0]
+    return number

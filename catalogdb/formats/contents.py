@@ -1,0 +1,60 @@
+"""From a container's pickle to the header: what its framework wrote, its scalars, its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from catalogdb.formats.container import Container
+from catalogdb.formats.frameworks import STATE_DICT_KEYS, Facts, read_facts
+from catalogdb.formats.pickle_values import Tensor
+from catalogdb.formats.plain import as_mapping, top_scalars
+from catalogdb.formats.weights import find_state_dict, weigh
+from catalogdb.records import CheckpointHeader
+
+_NO_FACTS = Facts()
+
+
+def read_contents(container: Container) -> CheckpointHeader:
+    """The header of an open container. Raises CutShort, Refused, Foreign and OSError."""
+    checkpoint = container.read_checkpoint()
+    mapping = as_mapping(checkpoint)
+    facts = _NO_FACTS if mapping is None else read_facts(mapping, container.number)
+    tensors = find_state_dict(checkpoint, facts.weights_at)
+    weighed = None if tensors is None else weigh(tensors, container.checksum)
+    stored, own = _sizes(container.storage_bytes(), tensors)
+    return CheckpointHeader(
+        format=container.format,
+        framework=facts.framework,
+        framework_version=facts.version,
+        progress=facts.progress,
+        epoch=facts.epoch,
+        global_step=facts.global_step,
+        monitors=facts.monitors,
+        hyper_parameters=facts.hyper_parameters,
+        metrics=facts.metrics,
+        scalars={} if mapping is None else top_scalars(mapping, container.number),
+        tensors=() if weighed is None else weighed.tensors,
+        checksums=() if weighed is None else weighed.checksums,
+        storages=() if tensors is None else tuple([tensor.key for tensor in tensors.values()]),
+        weights=None if weighed is None else weighed.weights,
+        weights_prefix=None if weighed is None else weighed.prefix,
+        weights_bytes=own,
+        storage_bytes=stored,
+    )
+
+
+def read_weights(container: Container) -> dict[str, Tensor] | None:
+    """The weights alone, as ``read_contents`` finds them."""
+    checkpoint = container.read_checkpoint()
+    mapping: Mapping[Any, Any] | None = as_mapping(checkpoint)
+    places = STATE_DICT_KEYS if mapping is None else read_facts(mapping, container.number).weights_at
+    return find_state_dict(checkpoint, places)
+
+
+def _sizes(storages: dict[str, int], tensors: dict[str, Tensor] | None) -> tuple[int | None, int | None]:
+    """The bytes of all storages, and of those that the weights use. What is left is optimizer state and the like."""
+    if not storages:
+        return None, None
+    used = {tensor.key for tensor in tensors.values()} if tensors else set()
+    return sum(storages.values()), sum([storages.get(key, 0) for key in used if key is not None])
