@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -203,6 +204,36 @@ class Param(NamedTuple):
     origin: Origin
 
 
+class ParamGroup:
+    """Parameters that belong together, a section of a config say: equal groups are stored once.
+
+    Groups are compared by their digest, made when first needed, so that a group which many checkpoints share costs
+    each of them next to nothing.
+    """
+
+    __slots__ = ("_digest", "params")
+
+    def __init__(self, params: tuple[Param, ...]) -> None:
+        self.params = params
+        self._digest: str | None = None
+
+    @property
+    def digest(self) -> str:
+        if self._digest is None:
+            text = repr(sorted(self.params, key=lambda param: param.name))
+            self._digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return self._digest
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, ParamGroup) and self.digest == other.digest)
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"ParamGroup({self.params!r})"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Something that kept a file, or a part of it, from being used. One line for the user.
@@ -224,7 +255,7 @@ class Finding:
 
     fields: Mapping[str, Value] = field(default_factory=dict)
     metrics: Mapping[str, Value] = field(default_factory=dict)
-    params: tuple[Param, ...] = ()
+    params: tuple[ParamGroup, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
@@ -242,7 +273,7 @@ class Resolution:
     source: Tier
     fields: Mapping[str, Value] = field(default_factory=dict)
     metrics: Mapping[str, Value] = field(default_factory=dict)
-    params: tuple[Param, ...] = ()
+    params: tuple[ParamGroup, ...] = ()
     weights: Weights | None = None
     problems: tuple[Problem, ...] = ()
     failed: frozenset[Tier] = frozenset()

@@ -44,7 +44,10 @@ PARAM_NUMBER = "CASE typeof(p.value) WHEN 'text' THEN CAST(p.value AS REAL) ELSE
 PARAM_TEXT = "CASE p.type WHEN 'str' THEN p.value ELSE param_text(p.type, p.value) END"
 METRIC = "(SELECT v.value FROM metrics v WHERE v.checkpoint_id = c.id AND v.name_id = ?)"
 TAG = "(SELECT t.value FROM tags t WHERE t.checkpoint_id = c.id AND t.key = ?)"
-PARAM = "FROM params p WHERE p.param_set_id = c.param_set_id AND p.name = ?"
+PARAM = (
+    "FROM params p JOIN param_set_groups g ON g.param_group_id = p.param_group_id "
+    "WHERE g.param_set_id = c.param_set_id AND p.name = ?"
+)
 
 
 class Sql(NamedTuple):

@@ -132,7 +132,9 @@ def _by_param(conditions: Conditions, part: _Named, live: str) -> Driver | None:
         return None  # a value that the index doesn't hold as it is compared: NULL, or digits as text
     tables = (
         "params p INDEXED BY ix_params_by_value "
-        "CROSS JOIN checkpoints c INDEXED BY ix_checkpoints_param_set_id ON c.param_set_id = p.param_set_id"
+        "CROSS JOIN param_set_groups g INDEXED BY ix_param_set_groups_param_group_id "
+        "ON g.param_group_id = p.param_group_id "
+        "CROSS JOIN checkpoints c INDEXED BY ix_checkpoints_param_set_id ON c.param_set_id = g.param_set_id"
     )
     held = Sql(f"p.name = ? AND p.value IN ({', '.join('?' * len(values))})", (part.ident.name, *values))
     return Driver("param", Sql(tables), [held, conditions.param_test("=", part.value)], part)

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from catalogdb.records import Origin, Param, Scalar
+from catalogdb.records import Origin, ParamGroup, Scalar
 
 INT64_MAX = 2**63 - 1
 
@@ -23,7 +23,8 @@ class Interned:
         self._metric_names: dict[str, int] = {}
         self._origins: dict[Origin, int] = {}
         self._provenance: dict[tuple[tuple[str, Origin], ...], int] = {}
-        self._param_sets: dict[tuple[Param, ...], int] = {}
+        self._param_groups: dict[ParamGroup, int] = {}
+        self._param_sets: dict[tuple[ParamGroup, ...], int] = {}
 
     def metric_name(self, name: str) -> int:
         if name not in self._metric_names:
@@ -45,27 +46,34 @@ class Interned:
             self._provenance[key] = found
         return found
 
-    def param_set(self, params: tuple[Param, ...]) -> int | None:
+    def param_set(self, groups: tuple[ParamGroup, ...]) -> int | None:
         """None for no parameters at all."""
-        if not params:
+        if not groups:
             return None
-        found = self._param_sets.get(params)
+        found = self._param_sets.get(groups)
         if found is None:
-            found = self._param_sets[params] = self._store_params(params)
+            found = self._param_sets[groups] = self._store_set([self._group(group) for group in groups])
         return found
 
-    def _store_params(self, params: tuple[Param, ...]) -> int:
-        rows = sorted((param.name, *typed(param.value), self.origin(param.origin)) for param in params)
-        digest = _digest(repr(rows))
-        known = self._connection.exec_driver_sql("SELECT id FROM param_sets WHERE digest = ?", (digest,)).fetchone()
-        if known is not None:
-            return int(known[0])
+    def _store_set(self, groups: list[int]) -> int:
+        digest = _digest(repr(sorted(groups)))
         set_id = self._id_of("param_sets", {"digest": digest})
         self._connection.exec_driver_sql(
-            "INSERT INTO params (param_set_id, name, type, value, origin_id) VALUES (?, ?, ?, ?, ?)",
-            [(set_id, *row) for row in rows],
+            "INSERT INTO param_set_groups (param_set_id, param_group_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            [(set_id, group) for group in groups],
         )
         return set_id
+
+    def _group(self, group: ParamGroup) -> int:
+        found = self._param_groups.get(group)
+        if found is None:
+            found = self._param_groups[group] = self._id_of("param_groups", {"digest": group.digest})
+            self._connection.exec_driver_sql(
+                "INSERT INTO params (param_group_id, name, type, value, origin_id) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT DO NOTHING",
+                [(found, param.name, *typed(param.value), self.origin(param.origin)) for param in group.params],
+            )
+        return found
 
     def _id_of(self, table: str, key: Mapping[str, Any], rest: Mapping[str, Any] | None = None) -> int:
         values = {**key, **(rest or {})}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from catalogdb.records import Candidate, Finding, Origin, Param, Stamp, State, Tier, Value
+from catalogdb.records import Candidate, Finding, Origin, Param, ParamGroup, Stamp, State, Tier, Value
 from catalogdb.store.paths import absolute
 from catalogdb.store.writer import now
 
@@ -175,11 +175,14 @@ class KnownRows:
         params = tuple(
             Param(name, _scalar(kind, value), origins[origin_id])
             for name, kind, value, origin_id in execute(
-                "SELECT name, type, value, origin_id FROM params WHERE param_set_id = ?", (row["param_set_id"],)
+                "SELECT p.name, p.type, p.value, p.origin_id FROM param_set_groups g "
+                "JOIN params p ON p.param_group_id = g.param_group_id WHERE g.param_set_id = ?",
+                (row["param_set_id"],),
             )
             if origin_id in origins
         )
-        return Finding(fields, metrics, params) if fields or metrics or params else None
+        groups = (ParamGroup(params),) if params else ()
+        return Finding(fields, metrics, groups) if fields or metrics or params else None
 
 
 def _scalar(kind: str, value: int | float | str | None) -> bool | int | float | str | None:

@@ -106,6 +106,7 @@ checkpoints = Table(
     Index("ix_checkpoints_inode", "inode"),
     Index("ix_checkpoints_exp_name", "exp_name"),
     Index("ix_checkpoints_architecture", "architecture"),
+    Index("ix_checkpoints_monitor", "monitor", "monitor_mode"),
     Index("ix_checkpoints_param_set_id", "param_set_id"),
     sqlite_autoincrement=True,
 )
@@ -145,15 +146,33 @@ metrics = Table(
     sqlite_with_rowid=False,
 )
 
+param_groups = Table(
+    "param_groups",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("digest", Text, nullable=False),
+    UniqueConstraint("digest"),
+)
+
+param_set_groups = Table(
+    "param_set_groups",
+    metadata,
+    Column("param_set_id", Integer, ForeignKey("param_sets.id", ondelete="CASCADE"), nullable=False),
+    Column("param_group_id", Integer, ForeignKey("param_groups.id"), nullable=False),
+    PrimaryKeyConstraint("param_set_id", "param_group_id"),
+    Index("ix_param_set_groups_param_group_id", "param_group_id"),
+    sqlite_with_rowid=False,
+)
+
 params = Table(
     "params",
     metadata,
-    Column("param_set_id", Integer, ForeignKey("param_sets.id", ondelete="CASCADE"), nullable=False),
+    Column("param_group_id", Integer, ForeignKey("param_groups.id", ondelete="CASCADE"), nullable=False),
     Column("name", Text, nullable=False),
     Column("type", Text, nullable=False),
     Column("value", LargeBinary),
     Column("origin_id", Integer, ForeignKey("origins.id"), nullable=False),
-    PrimaryKeyConstraint("param_set_id", "name"),
+    PrimaryKeyConstraint("param_group_id", "name"),
     Index("ix_params_by_value", "name", "value"),
     sqlite_with_rowid=False,
 )
@@ -168,7 +187,6 @@ sources = Table(
     Column("mtime_ns", Integer, nullable=False),
     Column("inode", Integer, nullable=False),
     PrimaryKeyConstraint("checkpoint_id", "role"),
-    Index("ix_sources_path", "path"),
     sqlite_with_rowid=False,
 )
 

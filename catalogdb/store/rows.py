@@ -42,8 +42,9 @@ SELECT_METRICS = (
     f"CROSS JOIN metric_names t ON t.id = m.name_id WHERE m.checkpoint_id IN {_MARK} ORDER BY t.name"
 )
 SELECT_PARAMS = (
-    f"SELECT param_set_id, name, type, value, origin_id FROM params WHERE param_set_id IN {_MARK} "
-    "ORDER BY param_set_id, name"
+    f"SELECT g.param_set_id, p.name, p.type, p.value, p.origin_id FROM param_set_groups g "
+    f"CROSS JOIN params p ON p.param_group_id = g.param_group_id WHERE g.param_set_id IN {_MARK} "
+    "ORDER BY g.param_set_id, p.name"
 )
 SELECT_TAGS = f"SELECT checkpoint_id, key, value FROM tags WHERE checkpoint_id IN {_MARK} ORDER BY checkpoint_id, key"
 SELECT_ALIASES = f"SELECT checkpoint_id, name FROM aliases WHERE checkpoint_id IN {_MARK} ORDER BY name"

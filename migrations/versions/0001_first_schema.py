@@ -41,7 +41,8 @@ WHERE m.live = 1;
 CREATE VIEW checkpoint_params AS
 SELECT c.id AS checkpoint_id, {CHECKPOINT_PATH} AS path, p.name, p.value, p.type
 FROM checkpoints c
-JOIN params p ON p.param_set_id = c.param_set_id
+JOIN param_set_groups g ON g.param_set_id = c.param_set_id
+JOIN params p ON p.param_group_id = g.param_group_id
 JOIN roots r ON r.id = c.root_id
 WHERE c.state <> 'missing';
 
@@ -87,6 +88,13 @@ def upgrade() -> None:
         sa.Column("scope", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_origins"),
         sa.UniqueConstraint("tier", "role", "path", "key", "scope", name="uq_origins_tier_role_path_key_scope"),
+    )
+    op.create_table(
+        "param_groups",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_param_groups"),
+        sa.UniqueConstraint("digest", name="uq_param_groups_digest"),
     )
     op.create_table(
         "param_sets",
@@ -195,6 +203,7 @@ def upgrade() -> None:
     op.create_index("ix_checkpoints_architecture", "checkpoints", ["architecture"], unique=False)
     op.create_index("ix_checkpoints_exp_name", "checkpoints", ["exp_name"], unique=False)
     op.create_index("ix_checkpoints_inode", "checkpoints", ["inode"], unique=False)
+    op.create_index("ix_checkpoints_monitor", "checkpoints", ["monitor", "monitor_mode"], unique=False)
     op.create_index("ix_checkpoints_param_set_id", "checkpoints", ["param_set_id"], unique=False)
     op.create_table(
         "foreign_files",
@@ -207,15 +216,29 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
-        "params",
+        "param_set_groups",
         sa.Column("param_set_id", sa.Integer(), nullable=False),
+        sa.Column("param_group_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["param_group_id"], ["param_groups.id"], name="fk_param_set_groups_param_group_id"),
+        sa.ForeignKeyConstraint(
+            ["param_set_id"], ["param_sets.id"], name="fk_param_set_groups_param_set_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("param_set_id", "param_group_id", name="pk_param_set_groups"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_param_set_groups_param_group_id", "param_set_groups", ["param_group_id"], unique=False)
+    op.create_table(
+        "params",
+        sa.Column("param_group_id", sa.Integer(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("value", sa.LargeBinary(), nullable=True),
         sa.Column("origin_id", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["origin_id"], ["origins.id"], name="fk_params_origin_id"),
-        sa.ForeignKeyConstraint(["param_set_id"], ["param_sets.id"], name="fk_params_param_set_id", ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("param_set_id", "name", name="pk_params"),
+        sa.ForeignKeyConstraint(
+            ["param_group_id"], ["param_groups.id"], name="fk_params_param_group_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("param_group_id", "name", name="pk_params"),
         sqlite_with_rowid=False,
     )
     op.create_index("ix_params_by_value", "params", ["name", "value"], unique=False)
@@ -284,7 +307,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("checkpoint_id", "role", name="pk_sources"),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_sources_path", "sources", ["path"], unique=False)
     op.create_table(
         "tags",
         sa.Column("checkpoint_id", sa.Integer(), nullable=False),

@@ -24,14 +24,12 @@ def change(tree: Tree, count: int) -> list[str]:
 
 def _idle(tree: Tree) -> list[str]:
     """Names that may be changed: not yet touched in this round, no second name of one that was, no link to nothing."""
-    inodes = {os.lstat(tree.disk(path)).st_ino for path in tree.touched if os.path.lexists(tree.disk(path))}
+    inodes = {tree.disk(path).lstat().st_ino for path in tree.touched if os.path.lexists(tree.disk(path))}
     targets = {path: tree.target(path) for path in sorted(tree.entries)}
     return [
         path
         for path, target in targets.items()
-        if target is not None
-        and not tree.touched & {path, target}
-        and os.lstat(tree.disk(path)).st_ino not in inodes
+        if target is not None and not tree.touched & {path, target} and tree.disk(path).lstat().st_ino not in inodes
     ]
 
 
@@ -296,7 +294,7 @@ def _name_lies(path: str, save: Save) -> bool:
 
 def touch(tree: Tree) -> bool:
     path = _pick(tree)
-    if path is not None and os.stat(tree.disk(path)).st_nlink == 1:
+    if path is not None and tree.disk(path).stat().st_nlink == 1:
         tree.age(tree.disk(path), young=tree.entries[path].young)
         tree.touched.add(path)
     return path is not None
@@ -308,7 +306,7 @@ def copy(tree: Tree) -> bool:
     new = f"copies/{_silent_name(tree, path)}" if path else ""
     if path is None or tree.entries[path].copied or not tree.is_free(new):
         return False
-    status = os.stat(tree.disk(path))
+    status = tree.disk(path).stat()
     entry = tree.entries[path]
     tree.put(new, tree.disk(path).read_bytes())
     os.utime(tree.disk(new), ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -137,9 +137,7 @@ class Truth:
         elif place.stat().st_nlink == 1:
             if row.link_target is not None:
                 yield f"link_target is {row.link_target}, but it's no link"
-        elif row.link_target is not None and (
-            row.link_target == str(place) or not os.path.samefile(row.link_target, place)
-        ):
+        elif row.link_target is not None and (row.link_target == str(place) or not place.samefile(row.link_target)):
             yield f"link_target is {row.link_target}, another file"
 
     def check_fields(self, row: Checkpoint) -> Iterator[str]:

@@ -82,7 +82,7 @@ class Tree:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.rng = random.Random(seed)
-        self.root = folder / "outputs"
+        self.root = folder.resolve() / "outputs"
         self.stash = folder / "stash"
         self.root.mkdir()
         self.stash.mkdir()
@@ -172,9 +172,9 @@ class Tree:
 
     def target(self, path: str) -> str | None:
         """Where a name leads to: itself, or what its symbolic links end at; None for nothing in the tree."""
-        real = os.path.realpath(self.disk(path))
-        inside = os.path.relpath(real, os.path.realpath(self.root))
-        return inside if inside in self.entries and os.path.exists(real) else None
+        real = self.disk(path).resolve()
+        inside = os.path.relpath(real, self.root)
+        return inside if inside in self.entries and real.exists() else None
 
     def content_of(self, path: str) -> Written | None:
         target = self.target(path)
@@ -313,7 +313,8 @@ class Tree:
 
     def add_foreign(self, site: Site) -> None:
         suffix = self.rng.choice((".ckpt", ".pt", ".pth.tar", ".bin", ".safetensors"))
-        path = f"{site.folder}/checkpoints/{self.rng.choice(('epoch=7-step=70', 'best', 'notes'))}-f{self.number()}{suffix}"
+        name = f"{self.rng.choice(('epoch=7-step=70', 'best', 'notes'))}-f{self.number()}{suffix}"
+        path = f"{site.folder}/checkpoints/{name}"
         self.put(path, foreign_bytes(self.rng), young=self.rng.random() < 0.2)
         self.foreign.add(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from catalogdb.discovery import Walk
@@ -16,7 +17,7 @@ def lay_out(root: Path, *paths: str) -> Path:
             place.mkdir(parents=True, exist_ok=True)
         else:
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(path.encode())
+            place.write_bytes(os.fsencode(path))
     return root
 
 
