@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from datetime import datetime
 from pathlib import Path
 
 from catalogdb.catalog import Catalog
-from catalogdb.metadata import CheckpointCatalog, CheckpointCatalogEntry
+from catalogdb.metadata import CheckpointCatalog, CheckpointCatalogEntry, parse_timestamp
 from catalogdb.records import Checkpoint
 from catalogdb.settings import Settings, load_settings
 
@@ -97,7 +96,7 @@ def entry_of(checkpoint: Checkpoint) -> CheckpointCatalogEntry:
 def _timestamp(created_at: str | None) -> str:
     if not created_at:
         return ""
-    return datetime.fromisoformat(created_at.replace("Z", "+00:00")).strftime("%Y%m%d_%H%M")
+    return parse_timestamp(created_at).strftime("%Y%m%d_%H%M")
 
 
 def _order(entry: CheckpointCatalogEntry) -> tuple[str, str, int, str]:

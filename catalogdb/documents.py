@@ -59,6 +59,8 @@ _EventLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def read_document(path: str, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """The mapping in the document at ``path``: JSON where the name ends with ``.json``, else YAML; an empty one is {}.
 
+    Documents share what they have in common: their values are to be read, not changed.
+
     Raises MetadataError where it is broken, too big or too deep, no mapping, not UTF-8, or no regular file, and OSError
     where it can't be read. Neither blocks on a pipe nor reads a byte of a file larger than ``max_bytes``.
     """
@@ -99,7 +101,8 @@ _NUMBER = r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{0,40})?(?:[eE][-+]?[0-9]{1,3})?"
 _DATE = r"[0-9]{4}-[0-9][0-9]-[0-9][0-9](?:[T ][0-9][0-9]:[0-9][0-9](?::[0-9][0-9](?:\.[0-9]+)?)?(?:Z|[+-][0-9:]+)?)?"
 _START = r"(?!(?i:yes|no|on|off)\b)(?:[A-Za-z_/]|\.(?=[/A-Za-z_]))"
 _QUOTED = r"\"[ !#-\[\]-~]*\"|'[ -&(-~]*'"
-_WORDS = rf"(?:{_START}|\$(?=\{{)){_CHAR}*(?::+{_CHAR}+)*(?: +{_CHAR}+(?::+{_CHAR}+)*)*"
+_NUMBERED = r"[0-9]{1,4}-[A-Za-z]+"  # 16-mixed
+_WORDS = rf"(?:{_NUMBERED}(?!{_CHAR})|{_START}|\$(?=\{{)){_CHAR}*(?::+{_CHAR}+)*(?: +{_CHAR}+(?::+{_CHAR}+)*)*"
 _FLOW_WORDS = rf"{_START}[A-Za-z0-9_./@+$%-]*(?: +[A-Za-z0-9_./@+$%-]+)*"
 _NAME = r"(?!(?i:true|false|null)\b)[A-Za-z_][A-Za-z0-9_./@+-]{0,120}"
 _KEY = rf"(?:{_NAME}|\"[ !#-\[\]-~]{{0,120}}\"|'[ -&(-~]{{0,120}}'):"
@@ -122,9 +125,42 @@ _SIMPLE = re.compile(
 second look: anchors, tags, escapes, block scalars, continued lines, tabs, numbers with a leading zero, ``yes``."""
 
 
+_SECTION = re.compile(r"\n(?=[A-Za-z_\"'])")
+_sections: dict[str, tuple[str, Any]] = {}
+"""Text of a top-level section → its key and value, as it was parsed before."""
+
+SECTION_CHARS = 48
+MAX_SECTIONS = 8192
+
+
 def _parse_simple(text: str) -> Any:
-    """The mapping of a simple document; None where the text isn't one, or has an error for the other way to name."""
-    if len(text) > SIMPLE_CHARS or _SIMPLE.fullmatch(text) is None:
+    """The mapping of a simple document; None where the text isn't one, or has an error for the other way to name.
+
+    Sidecars of a run, and configs of a project, share most of their top-level sections word for word. A section that
+    was parsed before isn't parsed again; a simple document is simple section by section.
+    """
+    if len(text) > SIMPLE_CHARS or not text.endswith("\n"):
+        return None
+    sections = _SECTION.split(text[:-1])
+    known = [_sections.get(section) for section in sections]
+    fresh = [section for section, before in zip(sections, known, strict=True) if before is None]
+    parsed = _parse_lines("\n".join(fresh) + "\n") if fresh else {}
+    if parsed is None or len(parsed) != len(fresh):
+        return None if parsed is None else _parse_lines(text)
+    values = iter(parsed.items())
+    document: dict[str, Any] = {}
+    for section, before in zip(sections, known, strict=True):
+        key, value = before or next(values)
+        document[key] = value
+        if before is None and len(section) >= SECTION_CHARS:
+            if len(_sections) >= MAX_SECTIONS:
+                _sections.clear()
+            _sections[section] = key, value
+    return document
+
+
+def _parse_lines(text: str) -> Any:
+    if _SIMPLE.fullmatch(text) is None:
         return None
     try:
         return yaml12.parse_yaml(text)

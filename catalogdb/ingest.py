@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from catalogdb.discovery import PLAIN_CONFIGS, Walk, fingerprint, state_of
-from catalogdb.formats import read_header
+from catalogdb.formats import glance, read_header
 from catalogdb.records import (
     TIERS,
     Candidate,
@@ -90,7 +91,7 @@ class Ingest:
         """Brings the rows of ``roots`` (absolute paths of folders that can be listed) in line with the disk."""
         started = time.perf_counter()
         tally = Tally(Counter(), [])
-        with self._readers() as pool:
+        with _without_cycle_collection(), self._readers() as pool:
             for root in roots:
                 self._scan_root(root, tally, pool)
         self._ledger.optimize()
@@ -209,6 +210,10 @@ class Ingest:
     def _read(self, candidate: Candidate, mark: int) -> Reading:
         barred = False
         try:
+            if candidate.source("sidecar") is not None and not self._full:
+                reading = self._glance(candidate, mark)
+                if reading is not None:
+                    return reading
             header = read_header(candidate.path)
         except FileNotFoundError:
             return Reading(candidate, mark, None)
@@ -217,9 +222,30 @@ class Ingest:
             header = CheckpointHeader(None, "unreadable", f"can't be read: {error.strerror or error}")
         return Reading(candidate, mark, header, self._chain.ask(candidate, header), barred)
 
+    def _glance(self, candidate: Candidate, mark: int) -> Reading | None:
+        """The fast path: a sidecar without fault that agrees with the epoch and step of the file; else None."""
+        header = glance(candidate.path)
+        if header is None:
+            return None
+        answers = self._chain.ask(candidate, header)
+        sound = any(answer.tier == "yaml" and answer.finding and not answer.finding.problems for answer in answers)
+        return Reading(candidate, mark, header, answers) if sound else None
+
     def _report(self, tally: Tally) -> None:
         if self._on_progress is not None:
             self._on_progress(Progress(tally.found, tally.resolved, tally.total, len(tally.problems)))
+
+
+@contextmanager
+def _without_cycle_collection() -> Iterator[None]:
+    """A scan makes many objects and no cycles: Python's search for cycles took a quarter of its time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _was_listed(rel_path: str, unlisted: Sequence[str]) -> bool:

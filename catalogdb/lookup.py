@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def resolve_config_path(checkpoint_path: str | os.PathLike[str]) -> Path | None:
 def load_config(config_path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """The mapping in a YAML or JSON config; None, and one warning, where it can't be read."""
     try:
-        return read_document(os.fspath(config_path))
+        return deepcopy(read_document(os.fspath(config_path)))
     except MetadataError as error:
         _log.warning("%s", error)
     except OSError as error:

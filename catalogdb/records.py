@@ -211,16 +211,19 @@ class ParamGroup:
     each of them next to nothing.
     """
 
-    __slots__ = ("_digest", "params")
+    __slots__ = ("_digest", "_hash", "params")
 
     def __init__(self, params: tuple[Param, ...]) -> None:
         self.params = params
         self._digest: str | None = None
+        self._hash: int | None = None
 
     @property
     def digest(self) -> str:
         if self._digest is None:
-            text = repr(sorted(self.params, key=lambda param: param.name))
+            values = sorted([(name, repr(value), origin.key) for name, value, origin in self.params])
+            places = sorted({(origin.tier, origin.role, origin.path, origin.scope) for _, _, origin in self.params})
+            text = f"{places}{values}"
             self._digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         return self._digest
 
@@ -228,7 +231,9 @@ class ParamGroup:
         return self is other or (isinstance(other, ParamGroup) and self.digest == other.digest)
 
     def __hash__(self) -> int:
-        return hash(self.digest)
+        if self._hash is None:
+            self._hash = hash(self.digest)
+        return self._hash
 
     def __repr__(self) -> str:
         return f"ParamGroup({self.params!r})"

@@ -16,8 +16,18 @@ PLAIN_CONFIGS = ("config.yaml", "hparams.yaml")
 HYDRA_CONFIG = ".hydra/config.yaml"
 
 
+INT64_MAX = 2**63 - 1
+
+
 def stamp_of(status: os.stat_result) -> Stamp:
-    return Stamp(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
+    """In SQLite's 64 signed bits: inodes are unsigned (overlayfs and network filesystems use all of their bits), and
+    a time may be anything that was set."""
+    inode, mtime_ns = status.st_ino, status.st_mtime_ns
+    if inode > INT64_MAX:
+        inode -= 2**64
+    if not -INT64_MAX <= mtime_ns <= INT64_MAX:
+        mtime_ns = max(-INT64_MAX, min(mtime_ns, INT64_MAX))
+    return Stamp(status.st_size, mtime_ns, inode, status.st_dev)
 
 
 class Folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from catalogdb.formats.glance import glance
 from catalogdb.formats.header import read_header
 
-__all__ = ["read_header"]
+__all__ = ["glance", "read_header"]

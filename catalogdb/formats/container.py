@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from catalogdb.formats.pickle_values import ITEM_SIZES, Tensor, TensorRef, describe
@@ -44,17 +45,17 @@ class Container(Protocol):
     def read_checkpoint(self) -> object:
         """The pickle as data."""
 
-    def checksum(self, name: str, tensor: Tensor) -> int | None:
-        """The CRC-32 of the tensor's storage, None where the container keeps none.
+    def checksums(self, tensors: Mapping[str, Tensor]) -> tuple[int | None, ...]:
+        """The CRC-32 of each tensor's storage, None where the container keeps none.
 
-        Refused where the storage is missing, or smaller than the tensor.
+        Refused where a storage is missing, or smaller than its tensor.
         """
 
     def number(self, ref: TensorRef) -> bool | int | float | None:
         """The number in a tensor of one element whose storage is small, else None."""
 
-    def storage_bytes(self) -> dict[str, int]:
-        """The bytes of each storage, by key."""
+    def storage_bytes(self, keys: Iterable[str] | None = None) -> int:
+        """The bytes of all storages, or of those with these keys."""
 
 
 class Spans:
@@ -71,15 +72,17 @@ class Spans:
     def find(self, key: str) -> Span | None:
         return self._places.get(key)
 
-    def check(self, name: str, tensor: Tensor) -> None:
-        """Refused where the tensor's storage is missing or too small for it."""
-        if tensor.key is None:
-            return
-        span = self._places.get(tensor.key)
-        if span is None:
-            raise Refused(f"the storage of {name[:80]!r} is missing")
-        if tensor.extent * ITEM_SIZES.get(tensor.dtype, 0) > span.size:
-            raise Refused(f"the tensor {name[:80]!r} is larger than its storage")
+    def check(self, tensors: Mapping[str, Tensor]) -> tuple[None, ...]:
+        """No checksums; Refused where a tensor's storage is missing or too small for it."""
+        for name, tensor in tensors.items():
+            if tensor.key is None:
+                continue
+            span = self._places.get(tensor.key)
+            if span is None:
+                raise Refused(f"the storage of {name[:80]!r} is missing")
+            if tensor.extent * ITEM_SIZES.get(tensor.dtype, 0) > span.size:
+                raise Refused(f"the tensor {name[:80]!r} is larger than its storage")
+        return (None,) * len(tensors)
 
     def number(self, ref: TensorRef) -> bool | int | float | None:
         tensor = describe(ref)
@@ -91,8 +94,9 @@ class Spans:
         self._read += 1
         return decode_number(tensor, self._source.read(span.at, span.size))
 
-    def sizes(self) -> dict[str, int]:
-        return {key: span.size for key, span in self._places.items()}
+    def storage_bytes(self, keys: Iterable[str] | None = None) -> int:
+        spans = self._places.values() if keys is None else [self._places[key] for key in keys if key in self._places]
+        return sum([span.size for span in spans])
 
 
 def decode_number(tensor: Tensor, storage: bytes, *, big_endian: bool = False) -> bool | int | float | None:

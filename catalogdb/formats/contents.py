@@ -21,8 +21,9 @@ def read_contents(container: Container) -> CheckpointHeader:
     mapping = as_mapping(checkpoint)
     facts = _NO_FACTS if mapping is None else read_facts(mapping, container.number)
     tensors = find_state_dict(checkpoint, facts.weights_at)
-    weighed = None if tensors is None else weigh(tensors, container.checksum)
-    stored, own = _sizes(container.storage_bytes(), tensors)
+    weighed = None if tensors is None else weigh(tensors, container.checksums)
+    storages = () if tensors is None else tuple([tensor[4] for tensor in tensors.values()])
+    stored, own = _sizes(container, storages)
     return CheckpointHeader(
         format=container.format,
         framework=facts.framework,
@@ -36,7 +37,7 @@ def read_contents(container: Container) -> CheckpointHeader:
         scalars={} if mapping is None else top_scalars(mapping, container.number),
         tensors=() if weighed is None else weighed.tensors,
         checksums=() if weighed is None else weighed.checksums,
-        storages=() if tensors is None else tuple([tensor.key for tensor in tensors.values()]),
+        storages=storages,
         weights=None if weighed is None else weighed.weights,
         weights_prefix=None if weighed is None else weighed.prefix,
         weights_bytes=own,
@@ -52,9 +53,8 @@ def read_weights(container: Container) -> dict[str, Tensor] | None:
     return find_state_dict(checkpoint, places)
 
 
-def _sizes(storages: dict[str, int], tensors: dict[str, Tensor] | None) -> tuple[int | None, int | None]:
+def _sizes(container: Container, storages: tuple[str | None, ...]) -> tuple[int | None, int | None]:
     """The bytes of all storages, and of those that the weights use. What is left is optimizer state and the like."""
-    if not storages:
-        return None, None
-    used = {tensor.key for tensor in tensors.values()} if tensors else set()
-    return sum(storages.values()), sum([storages.get(key, 0) for key in used if key is not None])
+    stored = container.storage_bytes()
+    used = {key for key in storages if key is not None}
+    return (stored, container.storage_bytes(used) if used else 0) if stored else (None, None)

@@ -31,7 +31,7 @@ def module_tensors(module: Stub) -> dict[str, TensorRef]:
         if type(value) is not Stub or type(value.state) is not dict:
             continue
         hidden = value.state.get("_non_persistent_buffers_set")
-        left_out = {name for name in hidden if type(name) is str} if type(hidden) in (list, tuple) else set()
+        left_out = {name for name in hidden if type(name) is str} if isinstance(hidden, (list, tuple)) else set()
         for kind in ("_parameters", "_buffers"):
             own = value.state.get(kind)
             for name, tensor in own.items() if type(own) is dict else ():

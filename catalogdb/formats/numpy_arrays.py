@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import math
-
-from catalogdb.formats.pickle_values import MAX_DIM, MAX_DIMS, Stub, Tensor
+from catalogdb.formats.pickle_values import Stub, Tensor, contiguous
 
 _DTYPES = {
     "f8": "float64",
@@ -35,11 +33,8 @@ def describe_array(value: Stub) -> Tensor | None:
     if value.ref.name != "_reconstruct" or value.ref.module not in _MODULES or type(state) is not tuple:
         return None
     shape, dtype = (state[1], state[2]) if len(state) == 5 else (None, None)
-    if type(shape) is not tuple or type(dtype) is not Stub or not dtype.args or len(shape) > MAX_DIMS:
-        return None
-    if not all(type(size) is int and 0 <= size <= MAX_DIM for size in shape):
+    if type(shape) is not tuple or type(dtype) is not Stub or not dtype.args:
         return None
     code = dtype.args[0]
     name = _DTYPES.get(code) if type(code) is str else None
-    numel = math.prod(shape)
-    return None if name is None or numel > MAX_DIM else Tensor(name, shape, (), 0, None, numel)
+    return None if name is None else contiguous(name, shape)

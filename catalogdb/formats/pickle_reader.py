@@ -17,7 +17,8 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 from catalogdb.formats.pickle_machine import MAX_LINE, OPCODES, PERSISTENT, Machine, memo_key
-from catalogdb.formats.pickle_values import StorageRef, Stub
+from catalogdb.formats.pickle_rebuild import build_dict, build_tensor
+from catalogdb.formats.pickle_values import GlobalRef, StorageRef, Stub, TensorRef
 from catalogdb.formats.source import CutShort, Refused
 
 MAX_PICKLE = 64 * 1024 * 1024
@@ -103,7 +104,7 @@ _LINES = {0x63: 2, 0x69: 2, 0x50: 1, 0x70: 1, 0x67: 1, 0x49: 1, 0x4C: 1, 0x46: 1
 
 
 def _ends_early(data: bytes, op: int, pos: int) -> bool:
-    """Whether ``op``, which failed with its argument at ``pos``, lacks bytes: then the data was cut, and is not wrong."""
+    """Whether ``op``, which failed with its argument at ``pos``, lacks bytes: the data was cut, then, and isn't wrong."""
     room = len(data) - pos
     if room <= 0:
         return op != _STOP
@@ -125,6 +126,7 @@ class _Reader(Machine):
 
     def __init__(self, data: bytes, persistent: Callable[[object], object]) -> None:
         super().__init__(data, persistent)
+        self.plain = persistent is as_storage
         self.pos = 0
         self.op = 0
         self.tensors = 0
@@ -240,7 +242,10 @@ class _Reader(Machine):
             self.pos, self.op = pos, op
 
     def _push_tensor(self, found: re.Match[bytes]) -> bool:
-        """Does what the opcodes that ``_TENSOR`` matched do, in their order; False, and nothing done, if it can't."""
+        """Does what the opcodes that ``_TENSOR`` matched do, in their order; False, and nothing done, if it can't.
+
+        What almost always is called, OrderedDict and _rebuild_tensor_v2, is made here: a call each is a tenth of it all.
+        """
         (
             kind, storage_type, length, key, put_key, location, numel, view, put_pid,
             offset, shape, put_shape, stride, put_stride, grad, hooks, put_hooks, dtype, put_args, put_tensor,
@@ -251,9 +256,8 @@ class _Reader(Machine):
         self.tensors += 1
         if self.tensors > MAX_TENSORS:
             raise Refused(f"more than {MAX_TENSORS} tensors")
-        name = str(key, "ascii")
         type_ref = memo[storage_type]
-        memo[put_key] = name
+        memo[put_key] = name = str(key, "ascii")
         count = numbers.get(numel)
         if count is None:
             count = self._number(numel)
@@ -261,6 +265,7 @@ class _Reader(Machine):
         if view:
             pid = (*pid, None)
         memo[put_pid] = pid
+        storage = StorageRef(pid) if self.plain else self.persistent(pid)
         start = numbers.get(offset)
         if start is None:
             start = self._number(offset)
@@ -274,13 +279,19 @@ class _Reader(Machine):
             steps = self._tuple(stride)
         if put_stride:
             memo[put_stride] = steps
-        made_hooks = self.make(memo[hooks], ())  # an OrderedDict
-        memo[put_hooks] = made_hooks
-        args: tuple[Any, ...] = (self.persistent(pid), start, size, steps, grad == b"\x88", made_hooks)
+        called = memo[hooks]
+        made: object = {} if type(called) is GlobalRef and called.build is build_dict else self.make(called, ())
+        memo[put_hooks] = made
+        args: tuple[Any, ...] = (storage, start, size, steps, grad == b"\x88", made)
         if dtype:
             args = (*args, memo[dtype])
         memo[put_args] = args
-        memo[put_tensor] = stack[-1] = self.make(stack[-1], args)
+        called = stack[-1]
+        if type(called) is GlobalRef and called.build is build_tensor:
+            made = TensorRef(args)
+        else:
+            made = self.make(called, args)
+        memo[put_tensor] = stack[-1] = made
         return True
 
     def _number(self, raw: bytes) -> int:

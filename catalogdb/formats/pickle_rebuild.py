@@ -44,7 +44,7 @@ def charge_text(meter: Meter, amount: int) -> None:
         raise Refused("the pickle holds too much text")
 
 
-def _dict(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
+def build_dict(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
     """``OrderedDict()``, ``OrderedDict([(key, value), …])`` (protocols 0 and 1), ``Counter({…})``."""
     if not args:
         return {}
@@ -62,7 +62,7 @@ def _dict(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
 
 
 def _defaultdict(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
-    return _dict(ref, args[1:], meter)
+    return build_dict(ref, args[1:], meter)
 
 
 def _sequence(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
@@ -88,7 +88,7 @@ def _are_path_parts(args: tuple[Any, ...]) -> bool:
     return sum(map(len, args)) + len(args) <= _MAX_PATH
 
 
-def _tensor(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
+def build_tensor(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
     """``_rebuild_tensor(storage, offset, size, stride)``, ``_rebuild_tensor_v2(…, requires_grad, hooks)``."""
     return TensorRef(args)
 
@@ -171,8 +171,8 @@ def _reconstructor(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> objec
     """``copyreg._reconstructor(cls, base, state)``: an object (protocols 0 and 1); ``state`` is a dict's content."""
     if len(args) != 3 or type(args[0]) is not GlobalRef:
         return Stub(ref, args)
-    if type(args[2]) is dict and args[0].build is _dict:
-        return _dict(args[0], args[2:], meter)
+    if type(args[2]) is dict and args[0].build is build_dict:
+        return build_dict(args[0], args[2:], meter)
     made = Stub(args[0], ())
     if type(args[2]) is dict:
         made.items = args[2]
@@ -181,20 +181,20 @@ def _reconstructor(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> objec
     return made
 
 
-_TENSOR_BUILDERS: frozenset[Builder] = frozenset({_tensor, _tensor_v3, _meta_tensor, _first_tensor})
+_TENSOR_BUILDERS: frozenset[Builder] = frozenset({build_tensor, _tensor_v3, _meta_tensor, _first_tensor})
 
 _TORCH = "torch._utils"
 _BUILDERS: dict[tuple[str, str], Builder] = {
-    ("collections", "OrderedDict"): _dict,
-    ("collections", "Counter"): _dict,
+    ("collections", "OrderedDict"): build_dict,
+    ("collections", "Counter"): build_dict,
     ("collections", "defaultdict"): _defaultdict,
-    ("lightning.fabric.utilities.data", "AttributeDict"): _dict,
-    ("lightning_fabric.utilities.data", "AttributeDict"): _dict,
-    ("lightning.pytorch.utilities.parsing", "AttributeDict"): _dict,
-    ("pytorch_lightning.utilities.parsing", "AttributeDict"): _dict,
-    (_TORCH, "_rebuild_tensor"): _tensor,
-    (_TORCH, "_rebuild_tensor_v2"): _tensor,
-    (_TORCH, "_rebuild_qtensor"): _tensor,
+    ("lightning.fabric.utilities.data", "AttributeDict"): build_dict,
+    ("lightning_fabric.utilities.data", "AttributeDict"): build_dict,
+    ("lightning.pytorch.utilities.parsing", "AttributeDict"): build_dict,
+    ("pytorch_lightning.utilities.parsing", "AttributeDict"): build_dict,
+    (_TORCH, "_rebuild_tensor"): build_tensor,
+    (_TORCH, "_rebuild_tensor_v2"): build_tensor,
+    (_TORCH, "_rebuild_qtensor"): build_tensor,
     (_TORCH, "_rebuild_tensor_v3"): _tensor_v3,
     (_TORCH, "_rebuild_meta_tensor_no_storage"): _meta_tensor,
     (_TORCH, "_rebuild_parameter"): _first_tensor,
@@ -218,7 +218,7 @@ _BUILDERS |= {
     for module in ("builtins", "__builtin__")
     for name, builder in (
         ("bytes", _bytes),
-        ("dict", _dict),
+        ("dict", build_dict),
         ("set", _sequence),
         ("frozenset", _sequence),
         ("list", _sequence),

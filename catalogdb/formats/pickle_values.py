@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 MAX_DIMS = 64
 MAX_DIM = 2**63 - 1
+
+_new_tuple = tuple.__new__
 
 
 class GlobalRef:
@@ -89,7 +90,10 @@ Builder = Callable[[GlobalRef, "tuple[Any, ...]", Meter], object]
 
 
 class Tensor(NamedTuple):
-    """A tensor described and checked: ``offset`` and ``stride`` in elements, ``key`` names its storage (null: none)."""
+    """A tensor described and checked: ``offset`` and ``stride`` in elements, ``key`` names its storage (null: none).
+
+    ``extent`` is how many elements of the storage it reaches over, from the storage's start.
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -97,13 +101,20 @@ class Tensor(NamedTuple):
     offset: int
     key: str | None
     numel: int
+    extent: int
 
-    @property
-    def extent(self) -> int:
-        """How many elements of the storage it reaches over, from the storage's start."""
-        if not self.numel:
-            return 0
-        return self.offset + 1 + sum((size - 1) * step for size, step in zip(self.shape, self.stride, strict=True))
+
+def contiguous(dtype: str, shape: tuple[int, ...]) -> Tensor | None:
+    """A tensor of these sizes without a storage of its own; None where they are no sizes, or too large."""
+    if len(shape) > MAX_DIMS or not all(type(size) is int and 0 <= size <= MAX_DIM for size in shape):
+        return None
+    stride: list[int] = []
+    numel = 1
+    for size in reversed(shape):
+        stride.append(numel)
+        numel *= max(size, 1)
+    numel = 0 if 0 in shape else numel
+    return Tensor(dtype, shape, tuple(reversed(stride)), 0, None, numel, numel) if numel <= MAX_DIM else None
 
 
 _STORAGE_DTYPES: dict[str, str] = {
@@ -167,37 +178,67 @@ ITEM_SIZES: dict[str, int] = {
 """Bytes of an element, by torch's dtype name. Dtypes that pack several elements into a byte aren't here."""
 
 
-def describe(ref: TensorRef) -> Tensor | None:
-    """The tensor's facts, or None where the pickle's arguments aren't those of a tensor."""
+Extents = dict[tuple[int, int], "tuple[int, int] | None"]
+
+
+def describe(ref: TensorRef, extents: Extents | None = None) -> Tensor | None:
+    """The tensor's facts, or None where the pickle's arguments aren't those of a tensor.
+
+    ``extents`` remembers, by the identity of the tuples, what sizes and strides come to: layers repeat them, and the
+    reader makes one tuple of equal ones. It may be used as long as the pickle's data is held.
+    """
     args = ref.args
     if len(args) < 4:
         return None
     storage, offset, shape, stride = args[:4]
-    if type(offset) is not int or type(shape) is not tuple or type(stride) is not tuple:
+    if type(offset) is not int or type(shape) is not tuple or type(stride) is not tuple or not 0 <= offset <= MAX_DIM:
         return None
-    if len(shape) != len(stride) or len(shape) > MAX_DIMS or not 0 <= offset <= MAX_DIM:
-        return None
-    for number in shape + stride:
-        if type(number) is not int or not 0 <= number <= MAX_DIM:
-            return None
-    key, dtype = None, _dtype_name(ref.dtype)
+    key = None
+    dtype = None if ref.dtype is None else _dtype_name(ref.dtype)
     if type(storage) is StorageRef:
         pid = storage.pid
         kind, key = pid[1], pid[2]
-        if len(pid) > 5 and pid[5] is not None:  # a view of a storage (torch before 0.4): key, offset, size
-            view = pid[5]
-            if type(view) is not tuple or len(view) != 3 or type(view[1]) is not int or not 0 <= view[1] <= MAX_DIM:
+        if len(pid) > 5 and pid[5] is not None:
+            start = _view_start(pid[5])
+            if start is None:
                 return None
-            offset += view[1]
+            offset += start
         if type(key) is not str or type(kind) is not GlobalRef:
             return None
         dtype = dtype or _STORAGE_DTYPES.get(kind.name)
     elif storage is not None:
         return None
-    numel = math.prod(shape)
-    if dtype is None or numel > MAX_DIM:
+    same = (id(shape), id(stride))
+    if extents is not None and same in extents:
+        reach = extents[same]
+    else:
+        reach = _reach(shape, stride)
+        if extents is not None:
+            extents[same] = reach
+    if dtype is None or reach is None or offset > MAX_DIM:
         return None
-    return Tensor(dtype, shape, stride, offset, key, numel)
+    numel, reached = reach
+    return _new_tuple(Tensor, (dtype, shape, stride, offset, key, numel, offset + reached if numel else 0))
+
+
+def _reach(shape: tuple[Any, ...], stride: tuple[Any, ...]) -> tuple[int, int] | None:
+    """How many elements there are, and how many of the storage they reach over; None for what are no sizes."""
+    if len(shape) != len(stride) or len(shape) > MAX_DIMS:
+        return None
+    numel = reached = 1
+    for size, step in zip(shape, stride, strict=True):
+        if type(size) is not int or type(step) is not int or not 0 <= size <= MAX_DIM or not 0 <= step <= MAX_DIM:
+            return None
+        numel *= size
+        reached += (size - 1) * step
+    return (numel, reached) if numel <= MAX_DIM else None
+
+
+def _view_start(view: object) -> int | None:
+    """A view of a storage (torch before 0.4) is ``(key, offset, size)``."""
+    if type(view) is tuple and len(view) == 3 and type(view[1]) is int and 0 <= view[1] <= MAX_DIM:
+        return view[1]
+    return None
 
 
 def _dtype_name(dtype: object) -> str | None:

@@ -7,20 +7,15 @@ the header has at most 100 MB, duplicate keys are forbidden, and the tensors cov
 
 from __future__ import annotations
 
-import json
-import math
 from typing import Any
 
-from catalogdb.formats.pickle_values import MAX_DIM, MAX_DIMS, Tensor
+from catalogdb.formats.json_text import load_object
+from catalogdb.formats.pickle_values import MAX_DIM, Tensor, contiguous
 from catalogdb.formats.source import ByteSource, CutShort, Refused
-from catalogdb.formats.weights import weigh
+from catalogdb.formats.weights import unknown, weigh
 from catalogdb.records import CheckpointHeader, Scalar
 
 MAX_HEADER = 100_000_000
-MAX_BRACES = 1_000_000
-MAX_COMMAS = 2_000_000
-MAX_WIDE_HEADER = 25_000_000
-"""Of a header that isn't ASCII: as text it may take four times its bytes."""
 MAX_METADATA = 256
 MAX_METADATA_NAME = 512
 MAX_METADATA_VALUE = 4096
@@ -57,10 +52,10 @@ def read_safetensors(source: ByteSource) -> CheckpointHeader:
         raise Refused(f"safetensors header of {length} bytes")
     if 8 + length > source.size:
         raise CutShort("the file ends inside the safetensors header")
-    header = _load(source.read_exactly(8, length, "the safetensors header"))
+    header = load_object(source.read_exactly(8, length, "the safetensors header"), "the safetensors header")
     metadata = header.pop("__metadata__", None)
     tensors = _read_tensors(header, source.size - 8 - length)
-    weighed = weigh(tensors, lambda name, tensor: None)
+    weighed = weigh(tensors, unknown)
     counts, params = _read_metadata(metadata)
     return CheckpointHeader(
         format="safetensors",
@@ -74,35 +69,6 @@ def read_safetensors(source: ByteSource) -> CheckpointHeader:
         weights_bytes=source.size - 8 - length,
         storage_bytes=source.size - 8 - length,
     )
-
-
-def _load(raw: bytes) -> dict[str, Any]:
-    if raw.count(b"{") > MAX_BRACES or raw.count(b"[") > MAX_BRACES or raw.count(b",") > MAX_COMMAS:
-        raise Refused("the safetensors header has too many parts")
-    if len(raw) > MAX_WIDE_HEADER and not raw.isascii():
-        raise Refused(f"safetensors header of {len(raw)} bytes that aren't ASCII")
-    try:
-        text = raw.decode("utf-8")
-        del raw
-        header = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
-    except RecursionError:
-        raise Refused("the safetensors header is nested too deep") from None
-    except ValueError as error:
-        raise Refused(f"the safetensors header is no JSON: {str(error)[:80]}") from None
-    if not isinstance(header, dict):
-        raise Refused("the safetensors header is no JSON object")
-    return header
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("two entries have one name")
-    return made
-
-
-def _constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _read_tensors(header: dict[str, Any], room: int) -> dict[str, Tensor]:
@@ -135,13 +101,13 @@ def _read_tensor(name: str, entry: object) -> tuple[Tensor, int, int]:
     known = _DTYPES.get(dtype) if isinstance(dtype, str) else None
     if known is None:
         raise Refused(f"{shown} has an unknown dtype")
-    if not _are_sizes(shape) or len(shape) > MAX_DIMS or not _are_sizes(offsets) or len(offsets) != 2:
+    tensor = contiguous(known[0], tuple(shape)) if _are_sizes(shape) else None
+    if tensor is None or not _are_sizes(offsets) or len(offsets) != 2:
         raise Refused(f"{shown} has an impossible shape or place")
     begin, end = offsets
-    numel = math.prod(shape)
-    if numel * known[1] != (end - begin) * 8:
+    if tensor.numel * known[1] != (end - begin) * 8:
         raise Refused(f"{shown} and its bytes differ in size")
-    return Tensor(known[0], tuple(shape), (), 0, None, numel), begin, end
+    return tensor, begin, end
 
 
 def _are_sizes(value: object) -> bool:

@@ -8,6 +8,8 @@ read, the storages are not: their places follow from the keys and from the sizes
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from catalogdb.formats.container import Spans
 from catalogdb.formats.pickle_reader import MAX_TENSORS, as_storage
 from catalogdb.formats.pickle_stream import PickleStream
@@ -64,15 +66,14 @@ class TorchLegacy:
         if at > self._source.size:
             raise CutShort(f"the storages need {at} bytes, the file holds {self._source.size}")
 
-    def checksum(self, name: str, tensor: Tensor) -> int | None:
-        self._spans.check(name, tensor)
-        return None
+    def checksums(self, tensors: Mapping[str, Tensor]) -> tuple[int | None, ...]:
+        return self._spans.check(tensors)
 
     def number(self, ref: TensorRef) -> bool | int | float | None:
         return self._spans.number(ref)
 
-    def storage_bytes(self) -> dict[str, int]:
-        return self._spans.sizes()
+    def storage_bytes(self, keys: Iterable[str] | None = None) -> int:
+        return self._spans.storage_bytes(keys)
 
     @property
     def spans(self) -> Spans:
@@ -102,14 +103,14 @@ class BarePickle:
             raise Foreign("a pickle, but not of a dict")
         return checkpoint
 
-    def checksum(self, name: str, tensor: Tensor) -> int | None:
-        return None
+    def checksums(self, tensors: Mapping[str, Tensor]) -> tuple[int | None, ...]:
+        return self._spans.check(tensors)
 
     def number(self, ref: TensorRef) -> bool | int | float | None:
         return None
 
-    def storage_bytes(self) -> dict[str, int]:
-        return {}
+    def storage_bytes(self, keys: Iterable[str] | None = None) -> int:
+        return 0
 
     @property
     def spans(self) -> Spans:

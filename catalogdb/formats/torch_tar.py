@@ -10,6 +10,7 @@ are those keys, or ``(class, file, source)``.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Mapping
 
 from catalogdb.formats.container import Span, Spans
 from catalogdb.formats.pickle_machine import PERSISTENT
@@ -47,15 +48,14 @@ class TorchTar:
         except CutShort as error:  # the tar was whole, so the file wasn't cut: a member lies
             raise Refused(str(error)) from None
 
-    def checksum(self, name: str, tensor: Tensor) -> int | None:
-        self._spans.check(name, tensor)
-        return None
+    def checksums(self, tensors: Mapping[str, Tensor]) -> tuple[int | None, ...]:
+        return self._spans.check(tensors)
 
     def number(self, ref: TensorRef) -> bool | int | float | None:
         return self._spans.number(ref)
 
-    def storage_bytes(self) -> dict[str, int]:
-        return self._spans.sizes()
+    def storage_bytes(self, keys: Iterable[str] | None = None) -> int:
+        return self._spans.storage_bytes(keys)
 
     @property
     def spans(self) -> Spans:

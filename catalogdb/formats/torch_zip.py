@@ -6,6 +6,8 @@ zip's directory, ``data.pkl`` and those storages of at most SMALL_STORAGE bytes 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from catalogdb.formats.container import MAX_STORAGES_READ, SMALL_STORAGE, decode_number
 from catalogdb.formats.pickle_reader import MAX_PICKLE, read_pickle
 from catalogdb.formats.pickle_values import ITEM_SIZES, Tensor, TensorRef, describe
@@ -23,6 +25,7 @@ class TorchZip:
         directory = read_directory(source)
         self._directory = directory
         self._stem = _find_stem(directory)
+        self._data = f"{self._stem}/data/"
         self._storages: dict[str, bytes | None] = {}
         self._big_endian: bool | None = None
 
@@ -35,19 +38,25 @@ class TorchZip:
         except CutShort as error:  # the directory was whole, so the file wasn't cut: the entry lies
             raise Refused(str(error)) from error
 
-    def checksum(self, name: str, tensor: Tensor) -> int | None:
-        """The CRC-32 of the tensor's storage; None where it isn't known (``set_crc32_options(False)`` writes 0).
+    def checksums(self, tensors: Mapping[str, Tensor]) -> tuple[int | None, ...]:
+        """The CRC-32 of each tensor's storage; None where it isn't known (``set_crc32_options(False)`` writes 0).
 
-        Refused where the storage isn't in the zip, or is smaller than the tensor.
+        Refused where a storage isn't in the zip, or is smaller than the tensor.
         """
-        if tensor.key is None:
-            return None
-        entry = self._find(f"data/{tensor.key}")
-        if entry is None:
-            raise Refused(f"the storage of {name[:80]!r} is missing")
-        if tensor.extent * ITEM_SIZES.get(tensor.dtype, 0) > entry.size:
-            raise Refused(f"the tensor {name[:80]!r} is larger than its storage")
-        return entry.crc if entry.crc or not entry.size else None
+        found: list[int | None] = []
+        look_up, prefix, widths = self._directory.checksum_and_size, self._data, ITEM_SIZES
+        for name, (dtype, _, _, _, key, _, extent) in tensors.items():
+            if key is None:
+                found.append(None)
+                continue
+            known = look_up(prefix + key)
+            if known is None:
+                raise Refused(f"the storage of {name[:80]!r} is missing")
+            crc, size = known
+            if extent * widths.get(dtype, 0) > size:
+                raise Refused(f"the tensor {name[:80]!r} is larger than its storage")
+            found.append(crc if crc or not size else None)
+        return tuple(found)
 
     def number(self, ref: TensorRef) -> bool | int | float | None:
         """The number in a tensor of one element, if its storage is small; else None."""
@@ -57,8 +66,11 @@ class TorchZip:
         storage = self._storage(tensor.key)
         return None if storage is None else decode_number(tensor, storage, big_endian=self._is_big_endian())
 
-    def storage_bytes(self) -> dict[str, int]:
-        return self._directory.sizes_below(f"{self._stem}/data/")
+    def storage_bytes(self, keys: Iterable[str] | None = None) -> int:
+        if keys is None:
+            return self._directory.size_below(self._data)
+        known = map(self._directory.checksum_and_size, [self._data + key for key in keys])
+        return sum([entry[1] for entry in known if entry is not None])
 
     def storage(self, key: str) -> Entry | None:
         """The entry of a storage, for who wants to read it whole."""
@@ -101,9 +113,11 @@ def _find_stem(directory: Directory) -> str:
         raise Foreign("a zip with a data.pkl, but without torch's version record")
     if len(stems) > 1:
         raise Refused("the zip has two data.pkl")
-    for name in names:
-        if ".." in name and ".." in name.split("/"):
-            raise Refused(f"the zip has an entry named {name[:80]!r}")
-        if not name.startswith(prefix):
-            raise Refused(f"the zip has an entry outside its folder ({name[:80]!r})")
+    if not (min(names).startswith(prefix) and max(names).startswith(prefix)):  # so do all between them, then
+        name = next(name for name in names if not name.startswith(prefix))
+        raise Refused(f"the zip has an entry outside its folder ({name[:80]!r})")
+    if ".." in "/".join(names):
+        climbing = next((name for name in names if ".." in name.split("/")), None)
+        if climbing is not None:
+            raise Refused(f"the zip has an entry named {climbing[:80]!r}")
     return stem

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable, Mapping
-from os.path import commonprefix
+from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from catalogdb.formats.modules import is_module, module_tensors
@@ -22,6 +24,9 @@ WRAPPERS = ("module.", "_orig_mod.", "model.", "_forward_module.", "_fsdp_wrappe
 
 MAX_NUMBER = 2**63 - 1
 MAX_TENSORS = 100_000
+
+_new_tuple = tuple.__new__
+"""A named tuple's own constructor takes twice as long."""
 
 
 class Weighed(NamedTuple):
@@ -73,55 +78,72 @@ def _described(refs: dict[str, TensorRef]) -> dict[str, Tensor]:
     if len(refs) > MAX_TENSORS:
         raise Refused(f"weights of {len(refs)} tensors")
     tensors: dict[str, Tensor] = {}
+    extents: dict[tuple[int, int], tuple[int, int] | None] = {}
     for name, ref in refs.items():
-        tensor = describe(ref)
+        tensor = describe(ref, extents)
         if tensor is None:
             raise Refused(f"the tensor {name[:80]!r} can't be understood")
         tensors[name] = tensor
     return tensors
 
 
-def weigh(tensors: Mapping[str, Tensor], checksum: Callable[[str, Tensor], int | None]) -> Weighed:
-    """What is known about ``tensors``. ``checksum(name, tensor)`` is that of its storage, if known.
+Checksums = tuple[int | None, ...]
+
+
+def unknown(tensors: Mapping[str, Tensor]) -> Checksums:
+    """Of a container that keeps no checksums."""
+    return (None,) * len(tensors)
+
+
+def weigh(tensors: Mapping[str, Tensor], read_checksums: Callable[[Mapping[str, Tensor]], Checksums]) -> Weighed:
+    """What is known about ``tensors``. ``read_checksums`` gives that of each one's storage, where known.
 
     Of tensors that share storage, offset and shape (tied weights) one is counted.
     """
-    seen: set[tuple[str, int, tuple[int, ...]]] = set()
+    keys = [tensor[4] for tensor in tensors.values() if tensor[4] is not None]
+    shared = len(set(keys)) != len(keys)
+    seen: set[tuple[str | None, int, tuple[int, ...]]] = set()
     dtypes: dict[str, int] = {}
-    total = 0
-    for name, tensor in tensors.items():
-        if tensor.key is not None:
-            place = (tensor.key, tensor.offset, tensor.shape)
+    for name, (dtype, shape, _, offset, key, numel, _) in tensors.items():
+        if shared and key is not None:
+            place = (key, offset, shape)
             if place in seen:
                 continue
             seen.add(place)
-        if name.endswith(BOOKKEEPING):
-            continue
-        total += tensor.numel
-        dtypes[tensor.dtype] = dtypes.get(tensor.dtype, 0) + tensor.numel
+        if not name.endswith(BOOKKEEPING):
+            dtypes[dtype] = dtypes.get(dtype, 0) + numel
+    total = sum(dtypes.values())
     if total > MAX_NUMBER:
         raise Refused("the tensors have more elements than a file can hold")
-    infos = tuple([TensorInfo(name, tensor.shape, tensor.dtype) for name, tensor in tensors.items()])
-    checksums = tuple([checksum(name, tensor) for name, tensor in tensors.items()])
+    infos = tuple([_new_tuple(TensorInfo, (name, tensor[1], tensor[0])) for name, tensor in tensors.items()])
+    checksums = read_checksums(tensors)
     weights = Weights(total, len(tensors), dtypes, fingerprint(tensors, checksums))
     return Weighed(infos, weights, checksums, _prefix(tensors))
 
 
-def fingerprint(tensors: Mapping[str, Tensor], checksums: tuple[int | None, ...]) -> str | None:
-    """A digest over name, dtype, shape, offset, stride and the storage's CRC-32; null if one CRC isn't known."""
+def fingerprint(tensors: Mapping[str, Tensor], checksums: Checksums) -> str | None:
+    """A digest over names, dtypes, shapes, strides, offsets and the storages' CRC-32, sorted by name; null if one CRC
+    isn't known. A digest of each kind of fact in one piece: a line per tensor takes three times as long (0.9 µs)."""
     if None in checksums:
         return None
+    facts = sorted(zip(tensors, tensors.values(), checksums, strict=True), key=itemgetter(0))
+    shapes = [tensor[1] for _, tensor, _ in facts]
+    strides = [tensor[2] for _, tensor, _ in facts]
+    numbers = [*chain.from_iterable(shapes), *chain.from_iterable(strides), *[tensor[3] for _, tensor, _ in facts]]
     digest = hashlib.blake2b(digest_size=16)
-    for (name, tensor), checksum in sorted(zip(tensors.items(), checksums, strict=True)):
-        line = f"{name!r} {tensor.dtype} {tensor.shape} {tensor.offset} {tensor.stride} {checksum}\n"
-        digest.update(line.encode("utf-8"))
+    digest.update(repr([(name, tensor[0]) for name, tensor, _ in facts]).encode("utf-8"))
+    digest.update(bytes(map(len, shapes)) + bytes(map(len, strides)))
+    digest.update(struct.pack(f"<{len(numbers)}q", *numbers))
+    digest.update(struct.pack(f"<{len(facts)}I", *[checksum for _, _, checksum in facts]))
     return digest.hexdigest()
 
 
 def _prefix(tensors: Mapping[str, Tensor]) -> str | None:
     """The wrappers that stand before every name: ``module.``, ``_orig_mod.module.``, …; null if there is none."""
-    shared = commonprefix([min(tensors), max(tensors)]) if tensors else ""
+    if not tensors:
+        return None
+    first, last = min(tensors), max(tensors)  # what these two begin with, all between them do
     at = 0
-    while wrapper := next((wrapper for wrapper in WRAPPERS if shared.startswith(wrapper, at)), None):
+    while wrapper := next((each for each in WRAPPERS if first.startswith(each, at) and last.startswith(each, at)), ""):
         at += len(wrapper)
-    return shared[:at] or None
+    return first[:at] or None

@@ -74,10 +74,14 @@ class Directory:
         _, flags, method, crc, stored, size, _, _, _, header_at = record
         return Entry(name, flags, method, crc, stored, size, header_at)
 
-    def sizes_below(self, prefix: str) -> dict[str, int]:
-        """The sizes of the entries whose names begin with ``prefix``, by the rest of the name."""
-        skip = len(prefix)
-        return {name[skip:]: record[5] for name, record in self._records.items() if name.startswith(prefix)}
+    def checksum_and_size(self, name: str) -> tuple[int, int] | None:
+        """The same in short: CRC-32 (0 where the writer left it out) and size."""
+        record = self._records.get(name)
+        return None if record is None else (record[3], record[5])
+
+    def size_below(self, prefix: str) -> int:
+        """The sizes of all entries whose names begin with ``prefix``, in sum."""
+        return sum([record[5] for name, record in self._records.items() if name.startswith(prefix)])
 
 
 def read_directory(source: ByteSource) -> Directory:

@@ -11,7 +11,7 @@ from catalogdb.records import (
     Candidate,
     CheckpointHeader,
     Finding,
-    Param,
+    ParamGroup,
     Problem,
     Resolution,
     State,
@@ -20,6 +20,7 @@ from catalogdb.records import (
 )
 from catalogdb.resolve.base import Hints, Resolver
 from catalogdb.resolve.headline import headline_fields
+from catalogdb.resolve.params import merge_params
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def merge(
     """
     fields: dict[str, Value] = {}
     metrics: dict[str, Value] = {}
-    params: tuple[Param, ...] = ()
+    params: tuple[ParamGroup, ...] = ()
     problems: list[Problem] = []
     if header.reason:
         problems.append(Problem(candidate.path, None, header.reason))
@@ -87,7 +88,7 @@ def merge(
             carrier = answer.tier
         fields = {**finding.fields, **fields}
         metrics = {**finding.metrics, **metrics} if metrics else dict(finding.metrics)
-        params = _merge_params(params, finding.params)
+        params = merge_params(params, finding.params) if params else finding.params
     for field, value in headline_fields(metrics):
         fields.setdefault(field, value)
     _drop_foreign_mode(fields, answers)
@@ -104,13 +105,6 @@ def merge(
         failed=frozenset(failed),
         recheck=state == "writing" or any(answer.error is not None and answer.error.retryable for answer in answers),
     )
-
-
-def _merge_params(first: tuple[Param, ...], second: tuple[Param, ...]) -> tuple[Param, ...]:
-    if not first or not second:
-        return first or second
-    known = {param.name for param in first}
-    return first + tuple(param for param in second if param.name not in known)
 
 
 def _drop_foreign_mode(fields: dict[str, Value], answers: Sequence[Answer]) -> None:

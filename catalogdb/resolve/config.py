@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from catalogdb.records import Scalar, Source
+from catalogdb.records import Origin, Param, ParamGroup, Source
 from catalogdb.resolve.documents import read_source
 from catalogdb.resolve.params import flatten, is_known
 
@@ -14,10 +14,10 @@ ARCHITECTURE_KEYS = ("architecture_name", "architectures", "architecture")
 
 @dataclass(frozen=True, slots=True)
 class ConfigFacts:
-    """``fields`` maps a field to its value and the key it stood under. ``params`` are all of its scalars."""
+    """``fields`` maps a field to its value and the key it stood under. ``document`` is the whole of it."""
 
     fields: Mapping[str, tuple[object, str]]
-    params: tuple[tuple[str, Scalar], ...]
+    document: Mapping[str, object]
 
 
 def read_config(source: Source) -> ConfigFacts:
@@ -46,7 +46,53 @@ def config_facts(document: Mapping[str, object]) -> ConfigFacts:
     if "monitor" in fields and mode in ("min", "max"):
         put("monitor_mode", mode, f"{callback}.mode")
     put("wandb_run_id", _run_id(document), "logger.wandb.id")
-    return ConfigFacts(fields, tuple(flatten(document)))
+    return ConfigFacts(fields, document)
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    value: object
+    group: ParamGroup
+
+
+class ConfigParams:
+    """The parameters of configs, a group for each section and one for the scalars at the top.
+
+    Documents share the values of equal sections, so that a section is known again by its identity: it is flattened
+    once for all the configs that have it.
+    """
+
+    def __init__(self, *, keep: int = 8192) -> None:
+        self._keep = keep
+        self._sections: dict[tuple[int, str, str], _Section] = {}
+
+    def groups(self, document: Mapping[str, object], path: str) -> tuple[ParamGroup, ...]:
+        """``path`` is the config's, as seen from the checkpoint's folder: it stands in every origin."""
+        found = []
+        top: dict[str, object] = {}
+        for name, value in document.items():
+            if isinstance(value, (dict, list)):
+                group = self._section(name, value, path)
+                if group.params:
+                    found.append(group)
+            else:
+                top[name] = value
+        flat = _params(top, path)
+        return (*found, ParamGroup(flat)) if flat else tuple(found)
+
+    def _section(self, name: str, value: object, path: str) -> ParamGroup:
+        key = (id(value), name, path)
+        known = self._sections.get(key)
+        if known is None or known.value is not value:
+            known = _Section(value, ParamGroup(_params({name: value}, path)))
+            if len(self._sections) >= self._keep:
+                self._sections.clear()
+            self._sections[key] = known
+        return known.group
+
+
+def _params(document: Mapping[str, object], path: str) -> tuple[Param, ...]:
+    return tuple(Param(name, value, Origin("legacy", "config", path, name, "run")) for name, value in flatten(document))
 
 
 def _run_id(document: Mapping[str, object]) -> str | None:
@@ -62,7 +108,7 @@ def _run_id(document: Mapping[str, object]) -> str | None:
 def _at(document: Mapping[str, object], *keys: str) -> object:
     value: object = document
     for key in keys:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             return None
         value = value.get(key)
     return value

@@ -13,18 +13,20 @@ from catalogdb.records import (
     Origin,
     OriginRole,
     Param,
+    ParamGroup,
     Problem,
+    Scalar,
     Scope,
     Source,
     Tier,
     Value,
 )
 from catalogdb.resolve.base import Hints
-from catalogdb.resolve.config import ConfigFacts, read_config
+from catalogdb.resolve.config import ConfigFacts, ConfigParams, read_config
 from catalogdb.resolve.documents import PerSource
 from catalogdb.resolve.names import counters, experiment, path_patterns
 from catalogdb.resolve.own_score import callback_of, own_scores
-from catalogdb.resolve.params import is_known
+from catalogdb.resolve.params import is_known, merge_params
 
 HYPER_PARAMETERS: Mapping[str, str] = {
     "architecture_name": "architecture",
@@ -47,6 +49,7 @@ class InferenceResolver:
 
     def __init__(self) -> None:
         self._configs: PerSource[ConfigFacts] = PerSource(read_config)
+        self._params = ConfigParams()
 
     @property
     def name(self) -> Tier:
@@ -54,12 +57,11 @@ class InferenceResolver:
 
     def resolve(self, candidate: Candidate, *, wanted: Collection[str], hints: Hints) -> Finding | None:
         """Never fails as a whole: a broken config is a problem of the finding."""
-        del wanted
         folder, _, file_name = candidate.path.rpartition("/")
         fields: dict[str, Value] = {}
         metrics: dict[str, Value] = {}
         problems: tuple[Problem, ...] = ()
-        params = _header_params(hints.header)
+        params = _header_params(hints.header.hyper_parameters)
         _from_header(hints.header, candidate.link_target or candidate.path, fields, metrics)
         config = candidate.source("config")
         if config is not None:
@@ -70,9 +72,9 @@ class InferenceResolver:
                 problems = (Problem(config.path, "legacy", error.reason),)
             else:
                 _from_config(facts, relative, fields)
-                params = _with_config(params, facts.params, relative)
+                params = merge_params(params, self._params.groups(facts.document, relative))
             fields["config_path"] = Value(config.path, _origin("config", relative, "", "run"))
-        _from_names(candidate, file_name, fields)
+        _from_names(candidate, file_name, fields, wanted)
         return Finding(fields, metrics, params, problems)
 
 
@@ -108,34 +110,23 @@ def _from_config(facts: ConfigFacts, path: str, fields: dict[str, Value]) -> Non
             fields[field] = Value(value, _origin("config", path, key, "run"))
 
 
-def _from_names(candidate: Candidate, file_name: str, fields: dict[str, Value]) -> None:
+def _from_names(candidate: Candidate, file_name: str, fields: dict[str, Value], wanted: Collection[str]) -> None:
     for field, number in counters(file_name).items():
         fields.setdefault(field, Value(number, _origin("name", "", "file name", "checkpoint")))
-    for field, text in path_patterns(candidate.rel_path).items():
-        fields.setdefault(field, Value(text, _origin("name", "", "path", "run")))
-    exp_name = experiment(candidate.path, candidate.root)
+    if any(field in wanted and field not in fields for field in ("architecture", "backbone")):
+        for field, text in path_patterns(candidate.rel_path).items():
+            fields.setdefault(field, Value(text, _origin("name", "", "path", "run")))
+    exp_name = experiment(candidate.path, candidate.root) if "exp_name" in wanted else None
     if exp_name is not None:
         fields.setdefault("exp_name", Value(exp_name, _origin("name", "", "path", "run")))
 
 
-def _header_params(header: CheckpointHeader) -> tuple[Param, ...]:
-    if not header.hyper_parameters:
-        return ()
-    return tuple(
+def _header_params(hyper_parameters: Mapping[str, Scalar]) -> tuple[ParamGroup, ...]:
+    params = (
         Param(name, value, _origin("header", "", f"hyper_parameters.{name}", "checkpoint"))
-        for name, value in header.hyper_parameters.items()
+        for name, value in hyper_parameters.items()
     )
-
-
-@lru_cache(maxsize=512)
-def _with_config(params: tuple[Param, ...], config: tuple[tuple[str, object], ...], path: str) -> tuple[Param, ...]:
-    """Once for all the checkpoints of a run: their hyperparameters and their config are the same."""
-    known = {param.name for param in params}
-    return params + tuple(
-        Param(name, value, _origin("config", path, name, "run"))  # type: ignore[arg-type]  # scalars, from flatten
-        for name, value in config
-        if name not in known
-    )
+    return (ParamGroup(tuple(params)),) if hyper_parameters else ()
 
 
 def _relative(source: Source, folder: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 ARCHITECTURES = ("dbnetpp", "dbnet", "craft", "psenet", "pan")
 BACKBONES = (
@@ -35,6 +36,7 @@ _ARCHITECTURE = _whole_words(ARCHITECTURES)
 _BACKBONE = _whole_words(BACKBONES)
 
 
+@lru_cache(maxsize=8192)
 def counters(file_name: str) -> Mapping[str, int]:
     """``epoch`` and ``global_step`` as the file's name states them; contradictory ones are left out."""
     stem = file_name.removesuffix(".tar").rpartition(".")[0]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from datetime import date
+from functools import lru_cache
 
-from catalogdb.records import Scalar
+from catalogdb.records import ParamGroup, Scalar
 
 MAX_PARAMS = 4096
 MAX_ITEMS = 32
 MAX_TEXT = 4096
 MAX_DEPTH = 32
 
-INTERPOLATION = re.compile(r"\$\{")
+INTERPOLATION = "${"
 """OmegaConf's ``${…}``: what stands there is not the value."""
 
 
@@ -21,7 +20,7 @@ def is_known(value: object) -> bool:
     """False for what stands in for a value: null, empty text, ``unknown``, OmegaConf's ``${…}`` and ``???``."""
     if isinstance(value, str):
         text = value.strip()
-        return text not in ("", "???") and text.lower() != "unknown" and INTERPOLATION.search(text) is None
+        return text not in ("", "???") and text.lower() != "unknown" and INTERPOLATION not in text
     return value is not None
 
 
@@ -35,16 +34,13 @@ def flatten(document: Mapping[str, object]) -> Iterator[tuple[str, Scalar]]:
     given = 0
     while stack and given < MAX_PARAMS:
         name, value, depth = stack.pop()
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             if depth < MAX_DEPTH:
                 stack.extend((f"{name}.{key}", item, depth + 1) for key, item in reversed(list(value.items())))
         elif isinstance(value, (list, tuple)):
             if len(value) <= MAX_ITEMS and depth < MAX_DEPTH:
                 items = reversed(list(enumerate(value)))
                 stack.extend((f"{name}.{index}", item, depth + 1) for index, item in items)
-        elif isinstance(value, date):
-            given += 1
-            yield name, value.isoformat()
         elif value is None or isinstance(value, (bool, int, float)) or _is_plain_text(value):
             given += 1
             yield name, value  # type: ignore[misc]  # narrowed by _is_plain_text, which mypy can't see
@@ -53,4 +49,16 @@ def flatten(document: Mapping[str, object]) -> Iterator[tuple[str, Scalar]]:
 def _is_plain_text(value: object) -> bool:
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         return False
-    return value.strip() != "???" and INTERPOLATION.search(value) is None
+    return value.strip() != "???" and INTERPOLATION not in value
+
+
+@lru_cache(maxsize=4096)
+def merge_params(first: tuple[ParamGroup, ...], second: tuple[ParamGroup, ...]) -> tuple[ParamGroup, ...]:
+    """Both, without those of ``second`` that ``first`` names already. The checkpoints of a run share the answer."""
+    known = {param.name for group in first for param in group.params}
+    merged = list(first)
+    for group in second:
+        rest = tuple(param for param in group.params if param.name not in known)
+        if rest:
+            merged.append(group if len(rest) == len(group.params) else ParamGroup(rest))
+    return tuple(merged)

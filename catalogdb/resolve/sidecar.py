@@ -13,6 +13,7 @@ from catalogdb.records import (
     Finding,
     Origin,
     Param,
+    ParamGroup,
     Problem,
     Scope,
     Tier,
@@ -51,6 +52,7 @@ OF_THE_STEP = ("epoch", "global_step", "created_at", *HEADLINES)
 """Fields that belong to one step: a sidecar of another step says nothing about them."""
 
 PARAM_SECTIONS = ("model", "checkpointing")
+MAX_SHARED = 4096
 
 
 @lru_cache(maxsize=4096)
@@ -58,11 +60,15 @@ def _origin(key: str, scope: Scope = "checkpoint") -> Origin:
     return Origin("yaml", "sidecar", "", key, scope)
 
 
-_FIELD_ORIGINS = {field: _origin(".".join(keys)) for field, keys in FIELDS.items()}
+_FIELD_KEYS = {".".join(keys) for keys in FIELDS.values()}
+_PLACES = tuple((field, keys, _origin(".".join(keys))) for field, keys in FIELDS.items())
 
 
 class SidecarResolver:
     """Reads ``X.metadata.yaml``. Values that aren't valid are left out one by one, each with a problem."""
+
+    def __init__(self) -> None:
+        self._params: dict[str, tuple[ParamGroup, ...]] = {}
 
     @property
     def name(self) -> Tier:
@@ -87,7 +93,21 @@ class SidecarResolver:
             metrics = {}
             for field in OF_THE_STEP:
                 fields.pop(field, None)
-        return Finding(fields, metrics, _params(known), tuple(problems))
+        return Finding(fields, metrics, self._param_groups(known), tuple(problems))
+
+    def _param_groups(self, known: Mapping[str, object]) -> tuple[ParamGroup, ...]:
+        """The details of model and checkpointing that no field holds. Sidecars of a run share them."""
+        sections = {name: known[name] for name in PARAM_SECTIONS if name in known}
+        text = repr(sections)
+        groups = self._params.get(text)
+        if groups is None:
+            params = (Param(name, value, _origin(name)) for name, value in flatten(sections) if name not in _FIELD_KEYS)
+            found = ParamGroup(tuple(params))
+            groups = (found,) if found.params else ()
+            if len(self._params) >= MAX_SHARED:
+                self._params.clear()
+            self._params[text] = groups
+        return groups
 
 
 def stated_counters(candidate: Candidate, header: CheckpointHeader) -> Mapping[str, int]:
@@ -118,12 +138,12 @@ def contradicts(fields: Mapping[str, Value], stated: Mapping[str, int]) -> str |
 
 def _fields(known: Mapping[str, object]) -> dict[str, Value]:
     fields: dict[str, Value] = {}
-    for field, keys in FIELDS.items():
+    for field, keys, origin in _PLACES:
         value: object = known
         for key in keys:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        if is_known(value):
-            fields[field] = Value(value, _FIELD_ORIGINS[field])
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is not None and is_known(value):
+            fields[field] = Value(value, origin)
     return fields
 
 
@@ -133,8 +153,8 @@ def _metrics(
     """All metrics under their names. The monitored one, where only its headline is written down, by that value."""
     found: dict[str, Value] = {}
     section = known.get("metrics")
-    additional = section.get("additional_metrics") if isinstance(section, Mapping) else None
-    if isinstance(additional, Mapping):
+    additional = section.get("additional_metrics") if isinstance(section, dict) else None
+    if isinstance(additional, dict):
         for name, value in additional.items():
             found[name] = Value(value, _origin(f"metrics.additional_metrics.{name}"))
     for field in HEADLINES:
@@ -151,10 +171,3 @@ def _metrics(
         ):
             found[monitor] = fields[headline]
     return found
-
-
-def _params(known: Mapping[str, object]) -> tuple[Param, ...]:
-    """The details of model and checkpointing that no field holds, under their dotted names."""
-    sections = {name: known[name] for name in PARAM_SECTIONS if name in known}
-    taken = {".".join(keys) for keys in FIELDS.values()}
-    return tuple(Param(name, value, _origin(name)) for name, value in flatten(sections) if name not in taken)

@@ -69,12 +69,19 @@ def make_reading_engine(url: URL) -> Engine:
     return engine
 
 
+def driver_connection(connection: Connection) -> sqlite3.Connection:
+    """SQLite's own connection below SQLAlchemy's."""
+    raw = connection.connection.driver_connection
+    if not isinstance(raw, sqlite3.Connection):
+        raise TypeError("catalogs are SQLite files")
+    return raw
+
+
 @contextmanager
 def snapshot(engine: Engine) -> Iterator[Connection]:
     """A connection that sees one state of the catalog, however much is written meanwhile."""
     with failures_of(database_path(engine.url)), engine.connect() as connection:
-        raw = connection.connection.driver_connection
-        own = isinstance(raw, sqlite3.Connection) and not raw.in_transaction
+        own = not driver_connection(connection).in_transaction
         if own:
             connection.exec_driver_sql("BEGIN")
         try:
@@ -116,8 +123,7 @@ def immediate(connection: Connection) -> Iterator[Connection]:
     try:
         yield connection
     except BaseException:
-        raw = connection.connection.driver_connection
-        if isinstance(raw, sqlite3.Connection) and raw.in_transaction:
+        if driver_connection(connection).in_transaction:
             connection.exec_driver_sql("ROLLBACK")
         connection.rollback()
         raise

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any
-
-from sqlalchemy import Connection
+from typing import Any, TypeVar
 
 from catalogdb.records import Origin, ParamGroup, Scalar
+
+K = TypeVar("K")
 
 INT64_MAX = 2**63 - 1
 
 
-class Interned:
-    """Ids of shared content, remembered as long as the transaction that made them stands."""
+REMEMBERED = 4096
+"""Entries a memory may grow to before it starts anew: a large tree's configs needn't all be held."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+
+class Interned:
+    """Ids of shared content, remembered as long as the transaction that made them stands.
+
+    Works on the driver's connection, inside a transaction that holds the write lock: a million small statements.
+    """
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
         self._metric_names: dict[str, int] = {}
         self._origins: dict[Origin, int] = {}
         self._provenance: dict[tuple[tuple[str, Origin], ...], int] = {}
@@ -28,13 +36,14 @@ class Interned:
 
     def metric_name(self, name: str) -> int:
         if name not in self._metric_names:
-            self._metric_names[name] = self._id_of("metric_names", {"name": name})
+            _remember(self._metric_names, name, self._id_of("metric_names", {"name": name}))
         return self._metric_names[name]
 
     def origin(self, origin: Origin) -> int:
         found = self._origins.get(origin)
         if found is None:
-            found = self._origins[origin] = self._id_of("origins", origin._asdict())
+            found = self._id_of("origins", origin._asdict())
+            _remember(self._origins, origin, found)
         return found
 
     def provenance_set(self, origins: Mapping[str, Origin]) -> int:
@@ -43,7 +52,7 @@ class Interned:
         if found is None:
             text = json.dumps({field: self.origin(origin) for field, origin in sorted(origins.items())})
             found = self._id_of("provenance_sets", {"digest": _digest(text)}, {"origins": text})
-            self._provenance[key] = found
+            _remember(self._provenance, key, found)
         return found
 
     def param_set(self, groups: tuple[ParamGroup, ...]) -> int | None:
@@ -52,13 +61,14 @@ class Interned:
             return None
         found = self._param_sets.get(groups)
         if found is None:
-            found = self._param_sets[groups] = self._store_set([self._group(group) for group in groups])
+            found = self._store_set([self._group(group) for group in groups])
+            _remember(self._param_sets, groups, found)
         return found
 
     def _store_set(self, groups: list[int]) -> int:
         digest = _digest(repr(sorted(groups)))
         set_id = self._id_of("param_sets", {"digest": digest})
-        self._connection.exec_driver_sql(
+        self._raw.executemany(
             "INSERT INTO param_set_groups (param_set_id, param_group_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
             [(set_id, group) for group in groups],
         )
@@ -67,8 +77,9 @@ class Interned:
     def _group(self, group: ParamGroup) -> int:
         found = self._param_groups.get(group)
         if found is None:
-            found = self._param_groups[group] = self._id_of("param_groups", {"digest": group.digest})
-            self._connection.exec_driver_sql(
+            found = self._id_of("param_groups", {"digest": group.digest})
+            _remember(self._param_groups, group, found)
+            self._raw.executemany(
                 "INSERT INTO params (param_group_id, name, type, value, origin_id) VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT DO NOTHING",
                 [(found, param.name, *typed(param.value), self.origin(param.origin)) for param in group.params],
@@ -77,13 +88,19 @@ class Interned:
 
     def _id_of(self, table: str, key: Mapping[str, Any], rest: Mapping[str, Any] | None = None) -> int:
         values = {**key, **(rest or {})}
-        self._connection.exec_driver_sql(
-            f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))}) ON CONFLICT DO NOTHING",
-            tuple(values.values()),
-        )
         condition = " AND ".join(f"{column} = ?" for column in key)
-        row = self._connection.exec_driver_sql(f"SELECT id FROM {table} WHERE {condition}", tuple(key.values())).one()
-        return int(row[0])
+        known = self._raw.execute(f"SELECT id FROM {table} WHERE {condition}", tuple(key.values())).fetchone()
+        if known is None:
+            marks = ", ".join("?" * len(values))
+            insert = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks}) RETURNING id"
+            known = self._raw.execute(insert, tuple(values.values())).fetchone()
+        return int(known[0])
+
+
+def _remember(memory: dict[K, int], key: K, number: int) -> None:
+    if len(memory) >= REMEMBERED:
+        memory.clear()
+    memory[key] = number
 
 
 def typed(value: Scalar) -> tuple[str, int | float | str | None]:

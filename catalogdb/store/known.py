@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -90,15 +91,24 @@ class KnownRows:
         """Gives rows whose file now lies elsewhere their new path, and returns path → id of those that moved.
 
         A file is known again by device, inode, size and mtime, and only where its old path no longer leads to it.
-        A row whose file was overwritten by the move hands its tags, notes and aliases on.
+        Hard links are one file under several names: a name that has its row keeps it, and of those that moved
+        together each row follows the name it had. A row whose file was overwritten by the move hands its tags, notes
+        and aliases on.
         """
-        by_inode = {candidate.stamp.inode: candidate for candidate in candidates}
+        new: dict[Stamp, list[Candidate]] = defaultdict(list)
+        for candidate in candidates:
+            new[candidate.stamp].append(candidate)
+        homeless: dict[Stamp, list[tuple[int, str]]] = defaultdict(list)
+        for checkpoint_id, old_path, stamp in self._with_inodes(list({stamp.inode for stamp in new})):
+            if stamp not in new:
+                continue
+            if any(candidate.path == old_path for candidate in new[stamp]):
+                new[stamp] = [candidate for candidate in new[stamp] if candidate.path != old_path]
+            elif not _still_there(old_path, stamp):
+                homeless[stamp].append((checkpoint_id, old_path))
         moves: dict[int, Candidate] = {}
-        for checkpoint_id, old_path, stamp in self._with_inodes(list(by_inode)):
-            candidate = by_inode[stamp.inode]
-            known_again = stamp == candidate.stamp and old_path != candidate.path
-            if known_again and not _still_there(old_path, stamp):
-                moves[checkpoint_id] = candidate
+        for stamp, rows in homeless.items():
+            moves.update(_paired(rows, new[stamp]))
         self._move(root, moves)
         return {candidate.rel_path: checkpoint_id for checkpoint_id, candidate in moves.items()}
 
@@ -195,12 +205,27 @@ def _scalar(kind: str, value: int | float | str | None) -> bool | int | float | 
     return value
 
 
+def _paired(rows: Sequence[tuple[int, str]], candidates: Sequence[Candidate]) -> Iterator[tuple[int, Candidate]]:
+    """Rows with the candidates they became: those of the same file name first."""
+    free = list(candidates)
+    left: list[int] = []
+    for checkpoint_id, old_path in rows:
+        name = old_path.rpartition("/")[2]
+        same = next((candidate for candidate in free if candidate.path.rpartition("/")[2] == name), None)
+        if same is None:
+            left.append(checkpoint_id)
+        else:
+            free.remove(same)
+            yield checkpoint_id, same
+    yield from zip(left, free, strict=False)
+
+
 def _still_there(path: str, stamp: Stamp) -> bool:
     try:
         status = os.lstat(path)
     except OSError:
         return False
-    return (status.st_ino, status.st_dev) == (stamp.inode, stamp.device)
+    return (status.st_ino - stamp.inode) % 2**64 == 0 and status.st_dev == stamp.device
 
 
 def _within(root: Root) -> str:

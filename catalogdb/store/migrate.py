@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 
 from catalogdb.errors import DatabaseError, SchemaOutdated, SchemaTooNew
 from catalogdb.records import UpgradeReport
-from catalogdb.store.engine import database_path, failures_of, immediate
+from catalogdb.store.engine import database_path, driver_connection, failures_of, immediate
 
 HEAD = "0001"
 """The newest revision. A test holds it equal to the scripts' head, so that opening a catalog needs no Alembic run."""
@@ -76,14 +76,11 @@ def upgrade(engine: Engine) -> UpgradeReport:
 
 def backup(connection: Connection, destination: Path) -> Path:
     """A consistent copy through SQLite's backup API, while others read and write."""
-    raw = connection.connection.driver_connection
-    if not isinstance(raw, sqlite3.Connection):
-        raise TypeError("catalogs are SQLite files")
     if destination.exists():
         raise DatabaseError(f"{destination}: exists already; choose another name")
     target = sqlite3.connect(destination)
     try:
-        raw.backup(target)
+        driver_connection(connection).backup(target)
     finally:
         target.close()
     return destination

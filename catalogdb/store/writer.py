@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from catalogdb.records import FIELD_NAMES, Problem, Resolution
+from catalogdb.store.engine import driver_connection
 from catalogdb.store.intern import Interned
 from catalogdb.store.paths import inside
 
@@ -68,10 +69,11 @@ class Writer:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._interned = Interned(connection)
+        self._raw = driver_connection(connection)
+        self._interned = Interned(self._raw)
 
     def forget(self) -> None:
-        self._interned = Interned(self._connection)
+        self._interned = Interned(self._raw)
 
     def upsert(self, root_id: int, resolved: Sequence[tuple[Resolution, int]]) -> None:
         """Writes rows with all that hangs on them. ``resolved`` pairs each resolution with its fingerprint.
@@ -80,11 +82,13 @@ class Writer:
         """
         execute = self._connection.exec_driver_sql
         at = now()
+        newest = execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'checkpoints'").scalar_one()
         execute(UPSERT, [self._row(root_id, resolution, fingerprint, at) for resolution, fingerprint in resolved])
         ids = self.ids(root_id, [resolution.candidate.rel_path for resolution, _ in resolved])
-        keys = [(checkpoint_id,) for checkpoint_id in ids.values()]
-        execute("DELETE FROM metrics WHERE checkpoint_id = ?", keys)
-        execute("DELETE FROM sources WHERE checkpoint_id = ?", keys)
+        known = [(checkpoint_id,) for checkpoint_id in ids.values() if checkpoint_id <= newest]
+        if known:
+            execute("DELETE FROM metrics WHERE checkpoint_id = ?", known)
+            execute("DELETE FROM sources WHERE checkpoint_id = ?", known)
         metrics: list[tuple[Any, ...]] = []
         sources: list[tuple[Any, ...]] = []
         for resolution, _ in resolved:

@@ -13,6 +13,7 @@ from tests.e2e.trees import Entry, Site, Tree, suffix_of, told_by_name
 def change(tree: Tree, count: int) -> list[str]:
     """``count`` random changes, each to names that none before it has touched. Returns what was done."""
     tree.touched.clear()
+    tree.remember_inodes()
     done = []
     for _ in range(count):
         act = tree.rng.choice(CHANGES)
@@ -23,13 +24,15 @@ def change(tree: Tree, count: int) -> list[str]:
 
 
 def _idle(tree: Tree) -> list[str]:
-    """Names that may be changed: not yet touched in this round, no second name of one that was, no link to nothing."""
-    inodes = {tree.disk(path).lstat().st_ino for path in tree.touched if os.path.lexists(tree.disk(path))}
+    """Names that may be changed: not yet touched in this round, nor linked with one that was, and no link to nothing."""
+    inodes = {tree.inodes.get(path) for path in tree.touched}
+    inodes |= {tree.disk(path).lstat().st_ino for path in tree.touched if os.path.lexists(tree.disk(path))}
+    busy = tree.touched | {tree.target(path) for path in tree.touched if path in tree.entries}
     targets = {path: tree.target(path) for path in sorted(tree.entries)}
     return [
         path
         for path, target in targets.items()
-        if target is not None and not tree.touched & {path, target} and tree.disk(path).lstat().st_ino not in inodes
+        if target is not None and not busy & {path, target} and tree.disk(path).lstat().st_ino not in inodes
     ]
 
 
@@ -331,7 +334,7 @@ def replace_foreign(tree: Tree) -> bool:
 
 
 def repoint(tree: Tree) -> bool:
-    """A link leads to another file of its folder."""
+    """A link leads to another file of its folder; what was said about the old one is taken back."""
     links = [path for path in _idle(tree) if tree.entries[path].is_link]
     if not links:
         return False
@@ -341,6 +344,7 @@ def repoint(tree: Tree) -> bool:
     others = [path for path in sorted(others) if path != tree.target(link)]
     if not others:
         return False
+    tree.drop_sidecar(link)
     tree.disk(link).unlink()
     tree.disk(link).symlink_to(tree.rng.choice(others).rpartition("/")[2])
     tree.touched.add(link)

@@ -129,7 +129,7 @@ def _text(rng: random.Random) -> bytes:
 
 
 def _picture(rng: random.Random) -> bytes:
-    return b"\x89PNG\r\n\x1a\n" + rng.randbytes(rng.randint(0, 900))
+    return b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + rng.randbytes(rng.randint(0, 900))
 
 
 def _html(rng: random.Random) -> bytes:

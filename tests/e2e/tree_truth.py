@@ -71,7 +71,9 @@ def check(tree: Tree, rows: Iterable[Checkpoint]) -> None:
 def check_tags(tree: Tree, tags: Mapping[str, frozenset[str]]) -> None:
     """``tags`` by relative path, of rows that have any."""
     live, missing = expected_rows(tree)
-    assert dict(tags) == {path: entry.tags for path, entry in {**live, **missing}.items() if entry.tags}
+    expected = {path: entry.tags for path, entry in {**live, **missing}.items() if entry.tags}
+    wrong = sorted(path for path in tags.keys() | expected.keys() if tags.get(path) != expected.get(path))
+    assert not wrong, [(path, tags.get(path), expected.get(path)) for path in wrong]
 
 
 def check_row(tree: Tree, path: str, entry: Entry, row: Checkpoint) -> Iterator[str]:
@@ -192,7 +194,8 @@ class Truth:
             if self.header.kind == "lightning" and self._keeper_is_clear():
                 needed |= {"monitor"} | ({"monitor_mode"} if self.sidecar is None else set())
             if self.run.cleval and self.header.kind in ("lightning", "weights"):
-                needed |= {"precision", "recall", "hmean"}
+                shares = ("precision", "recall", "hmean")
+                needed |= {name for name in shares if not math.isnan(self.save.metrics[HEADLINES[name]])}
         needed |= told_by_name(self.path).keys()
         if self.config_path is not None:
             needed.add("config_path")

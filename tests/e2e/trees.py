@@ -93,6 +93,7 @@ class Tree:
         self.configs: dict[str, dict[str, Any] | None] = {}
         self.foreign: set[str] = set()
         self.touched: set[str] = set()
+        self.inodes: dict[str, int] = {}
         self._clock = LONG_AGO
         self._number = 0
 
@@ -161,6 +162,10 @@ class Tree:
             self.drop_sidecar(path)
         self.disk(path).unlink()
         self.forget(path)
+
+    def remember_inodes(self) -> None:
+        """As they were when the last scan saw them."""
+        self.inodes = {path: self.disk(path).lstat().st_ino for path in self.entries}
 
     def forget(self, path: str) -> None:
         entry = self.entries.pop(path)

@@ -1,0 +1,160 @@
+"""Folders that are one checkpoint: torch's distributed ones, Lightning's and DeepSpeed's sharded ones, Hugging Face's.
+
+Each is one row, and the files in it are none: ``kind_of_folder`` tells from the names alone, so that a walk can ask it.
+Complete only when every part is there: a missing one is a CutShort, as the end of a file would be.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Literal
+
+from catalogdb.formats.container import Span
+from catalogdb.formats.dcp import METADATA, read_metadata
+from catalogdb.formats.hugging_face import STATE, read_trainer_folder
+from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
+from catalogdb.formats.zip_directory import read_directory
+from catalogdb.records import CheckpointHeader
+
+FolderKind = Literal["torch_dcp", "deepspeed", "lightning_deepspeed", "hugging_face"]
+ReadHeader = Callable[[str], CheckpointHeader]
+
+MAX_FILES = 100_000
+LATEST = "latest"
+_MODEL_STATES = re.compile(r"(?:zero_pp_rank_(\d{1,5})_)?mp_rank_(\d{1,5})_model_states\.pt")
+_OPTIM_STATES = re.compile(r"(?:bf16_)?zero_pp_rank_(\d{1,5})_mp_rank_(\d{1,5})_?optim_states\.pt")
+
+
+def kind_of_folder(names: Collection[str]) -> FolderKind | None:
+    """What a folder with these names (files and folders) is a checkpoint of; None: look at the files one by one.
+
+    Sources: ``torch/distributed/checkpoint/filesystem.py``; ``lightning/fabric/strategies/fsdp.py`` (meta.pt);
+    ``deepspeed/runtime/engine.py`` (_get_ckpt_name, _get_zero_ckpt_name), whose files Lightning puts into
+    ``checkpoint/`` beside ``latest``; ``transformers/trainer.py`` (checkpoint-<step>, trainer_state.json).
+    """
+    if STATE in names:
+        return "hugging_face"
+    if METADATA in names or any(name.endswith(".distcp") for name in names):
+        return "torch_dcp"
+    if LATEST in names and "checkpoint" in names:
+        return "lightning_deepspeed"
+    return "deepspeed" if any(_MODEL_STATES.fullmatch(name) for name in names) else None
+
+
+def read_folder(path: str, read_header: ReadHeader) -> CheckpointHeader:
+    """The header of a folder. Raises IsADirectoryError for one that is no checkpoint, and OSError."""
+    sizes = _sizes(path)
+    kind = kind_of_folder(sizes)
+    if kind is None:
+        raise IsADirectoryError(f"{path} is a folder, and no checkpoint")
+    name = "deepspeed" if kind == "lightning_deepspeed" else "sharded" if kind == "hugging_face" else kind
+    try:
+        if kind == "torch_dcp":
+            return _read_dcp(path, sizes, read_header)
+        if kind == "hugging_face":
+            return read_trainer_folder(path, sizes, read_header)
+        if kind == "lightning_deepspeed":
+            return _read_deepspeed(f"{path}/checkpoint", _sizes(f"{path}/checkpoint"), read_header)
+        return _read_deepspeed(path, sizes, read_header)
+    except Foreign as error:
+        return CheckpointHeader(None, "foreign", str(error))
+    except CutShort as error:
+        return CheckpointHeader(name, "truncated", str(error))
+    except Refused as error:
+        return CheckpointHeader(name, "unreadable", str(error))
+
+
+def _sizes(path: str) -> dict[str, int]:
+    """Sizes of the files by name; folders have -1."""
+    sizes: dict[str, int] = {}
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if len(sizes) == MAX_FILES:
+                break
+            sizes[entry.name] = entry.stat().st_size if entry.is_file() else -1
+    return sizes
+
+
+def _read_dcp(path: str, sizes: Mapping[str, int], read_header: ReadHeader) -> CheckpointHeader:
+    """A distributed checkpoint; with Lightning's ``meta.pt``, what that says as well."""
+    if METADATA not in sizes:
+        raise CutShort("its .metadata, which is written last, isn't there")
+
+    def open_part(name: str, part: Span) -> ByteSource | None:
+        fd = os.open(f"{path}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            data = os.pread(fd, part.size, part.at)
+        finally:
+            os.close(fd)
+        return ByteSource(lambda count, offset: data[offset : offset + count], len(data))
+
+    with open(f"{path}/{METADATA}", "rb") as file:  # noqa: PTH123
+        source = ByteSource.of_descriptor(file.fileno(), sizes[METADATA])
+        header = replace(read_metadata(source, sizes, open_part), bytes_read=source.bytes_read)
+    if "meta.pt" not in sizes:
+        return header
+    rest = _whole(read_header(f"{path}/meta.pt"), "meta.pt")
+    return replace(
+        rest,
+        format=header.format,
+        epoch=header.epoch if rest.epoch is None else rest.epoch,
+        global_step=header.global_step if rest.global_step is None else rest.global_step,
+        tensors=header.tensors,
+        checksums=header.checksums,
+        weights=header.weights,
+        weights_prefix=header.weights_prefix,
+        storage_bytes=header.storage_bytes,
+        bytes_read=header.bytes_read + rest.bytes_read,
+    )
+
+
+def _read_deepspeed(path: str, sizes: Mapping[str, int], read_header: ReadHeader) -> CheckpointHeader:
+    """The first model file says how many ranks there are; each has to be there, and whole."""
+    models = {name: found for name in sizes if (found := _MODEL_STATES.fullmatch(name))}
+    if not models:
+        raise CutShort("no rank's model states are there")
+    header = _whole(read_header(f"{path}/{min(models)}"), min(models))
+    model_ranks = {int(found[2]) for found in models.values()}
+    _complete(model_ranks, header.scalars.get("mp_world_size"), "model-parallel")
+    for pattern, what in ((_MODEL_STATES, "model states"), (_OPTIM_STATES, "optimizer states")):
+        ranks = {(int(found[1]), int(found[2])) for name in sizes if (found := pattern.fullmatch(name)) and found[1]}
+        for model_rank in {rank for _, rank in ranks}:
+            own = {rank for rank, other in ranks if other == model_rank}
+            _complete(own, header.scalars.get("dp_world_size"), f"{what} of data-parallel")
+    for name in sizes:
+        if _MODEL_STATES.fullmatch(name) or _OPTIM_STATES.fullmatch(name):
+            _check_end(path, name)
+    return replace(header, format="deepspeed")
+
+
+def _complete(ranks: set[int], world_size: object, what: str) -> None:
+    """0 to the highest, and as many as the file says there are."""
+    expected = world_size if type(world_size) is int and 0 < world_size < MAX_FILES else max(ranks) + 1
+    for rank in range(expected):
+        if rank not in ranks:
+            raise CutShort(f"{what} rank {rank} of {expected} is missing")
+
+
+def _check_end(path: str, name: str) -> None:
+    fd = os.open(f"{path}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        source = ByteSource.of_descriptor(fd, os.fstat(fd).st_size)
+        if source.read(0, 4) == b"PK\x03\x04":
+            read_directory(source)
+        elif not source.size:
+            raise CutShort("empty")
+    except CutShort as error:
+        raise CutShort(f"{name}: {error}") from error
+    finally:
+        os.close(fd)
+
+
+def _whole(header: CheckpointHeader, name: str) -> CheckpointHeader:
+    if header.state == "truncated":
+        raise CutShort(f"{name}: {header.reason}")
+    if header.state != "ready":
+        raise Refused(f"{name}: {header.reason}")
+    return header
