@@ -223,13 +223,18 @@ class Ingest:
         return Reading(candidate, mark, header, self._chain.ask(candidate, header), barred)
 
     def _glance(self, candidate: Candidate, mark: int) -> Reading | None:
-        """The fast path: a sidecar without fault that agrees with the epoch and step of the file; else None."""
+        """The fast path: a sidecar without fault that agrees with the epoch and step of the file; else None.
+
+        It has to have the metric that was monitored as well: without it, the file's own score counts.
+        """
         header = glance(candidate.path)
         if header is None:
             return None
         answers = self._chain.ask(candidate, header)
-        sound = any(answer.tier == "yaml" and answer.finding and not answer.finding.problems for answer in answers)
-        return Reading(candidate, mark, header, answers) if sound else None
+        found = next((answer.finding for answer in answers if answer.tier == "yaml"), None)
+        if found is None or found.problems or "monitor" not in found.fields:
+            return None
+        return Reading(candidate, mark, header, answers) if found.fields["monitor"].value in found.metrics else None
 
     def _report(self, tally: Tally) -> None:
         if self._on_progress is not None:

@@ -89,8 +89,8 @@ def _is_mmengine(checkpoint: Checkpoint) -> bool:
 
 
 def _mmengine(checkpoint: Checkpoint, read_tensor: ReadTensor) -> Facts:
-    """``mmengine/runner/runner.py``: save_checkpoint; before, ``mmcv/runner/*_based_runner.py``. ``epoch`` is 1-based when
-    saved by epoch; ``iter`` counts iterations done."""
+    """``mmengine/runner/runner.py``: save_checkpoint; before, ``mmcv/runner/*_based_runner.py``. ``epoch`` is 1-based
+    when saved by epoch; ``iter`` counts iterations done."""
     meta = mapping_at(checkpoint, "meta")
     version = as_text(meta.get("mmengine_version")) or as_text(meta.get("mmcv_version"))
     shown = {key: meta[key] for key in ("seed", "experiment_name", "time", "config") if key in meta}
@@ -141,8 +141,8 @@ def _timm(checkpoint: Checkpoint, read_tensor: ReadTensor) -> Facts:
 
 
 def _fairseq(checkpoint: Checkpoint, read_tensor: ReadTensor) -> Facts:
-    """``fairseq/checkpoint_utils.py``: save_state, save_checkpoint; ``fairseq/data/iterators.py``: state_dict, which names
-    the *next* epoch when one has just ended (version 2). ``val_loss`` is the value of ``best_checkpoint_metric``."""
+    """``fairseq/checkpoint_utils.py``: save_state, save_checkpoint; ``fairseq/data/iterators.py``: state_dict, which
+    names the *next* epoch when one has just ended (version 2). ``val_loss`` is that of ``best_checkpoint_metric``."""
     extra = mapping_at(checkpoint, "extra_state")
     iterator = mapping_at(extra, "train_iterator")
     epoch = as_count(iterator.get("epoch"))
@@ -200,7 +200,7 @@ def _is_detectron(checkpoint: Checkpoint) -> bool:
 
 
 def _detectron(checkpoint: Checkpoint, read_tensor: ReadTensor) -> Facts:
-    """``fvcore/common/checkpoint.py``: PeriodicCheckpointer.step. ``iteration`` is the 0-based index of the last one."""
+    """``fvcore/common/checkpoint.py``: PeriodicCheckpointer.step. ``iteration`` is the last one's 0-based index."""
     return Facts("fvcore", None, None, as_count(checkpoint.get("iteration")))
 
 

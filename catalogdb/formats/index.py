@@ -6,7 +6,6 @@ Layout after ``huggingface_hub/serialization/_base.py`` and transformers' ``save
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +21,7 @@ MAX_SHARDS = 4096
 def read_index(
     source: ByteSource, path: str | None, read_header: Callable[[str], CheckpointHeader]
 ) -> CheckpointHeader:
-    """The header of the model whose shards lie beside ``path``. Raises CutShort where one is missing, Refused, Foreign."""
+    """The header of the model whose shards lie beside ``path``. CutShort where one is missing; Refused, Foreign."""
     if source.size > MAX_INDEX:
         raise Refused(f"index of {source.size} bytes")
     raw = source.read(0, source.size)
@@ -50,9 +49,9 @@ def _shards(weight_map: dict[str, Any]) -> list[str]:
 
 def _read_shard(folder: str, name: str, read_header: Callable[[str], CheckpointHeader]) -> CheckpointHeader:
     try:
-        if not os.path.isfile(f"{folder}/{name}"):
-            raise CutShort(f"the shard {name[:80]!r} is missing")
         header = read_header(f"{folder}/{name}")
+    except FileNotFoundError as error:
+        raise CutShort(f"the shard {name[:80]!r} is missing") from error
     except OSError as error:
         raise Refused(f"the shard {name[:80]!r} can't be read: {error.strerror}") from error
     if header.state == "truncated":

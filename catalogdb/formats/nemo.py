@@ -1,7 +1,7 @@
 """Tars: NeMo's ``.nemo``, and what torch wrote before 0.1.10.
 
-NeMo's layout after ``nemo/core/connectors/save_restore_connector.py``: ``model_config.yaml`` and ``model_weights.ckpt``,
-a torch file, or ``model_weights/``, a distributed checkpoint; since 2021 without compression.
+NeMo's layout after ``nemo/core/connectors/save_restore_connector.py``: ``model_config.yaml`` and
+``model_weights.ckpt``, a torch file, or ``model_weights/``, a distributed checkpoint; since 2021 without compression.
 """
 
 from __future__ import annotations

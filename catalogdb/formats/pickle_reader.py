@@ -104,7 +104,7 @@ _LINES = {0x63: 2, 0x69: 2, 0x50: 1, 0x70: 1, 0x67: 1, 0x49: 1, 0x4C: 1, 0x46: 1
 
 
 def _ends_early(data: bytes, op: int, pos: int) -> bool:
-    """Whether ``op``, which failed with its argument at ``pos``, lacks bytes: the data was cut, then, and isn't wrong."""
+    """Whether ``op``, which failed with its argument at ``pos``, lacks bytes: then the data was cut, not wrong."""
     room = len(data) - pos
     if room <= 0:
         return op != _STOP
@@ -244,7 +244,7 @@ class _Reader(Machine):
     def _push_tensor(self, found: re.Match[bytes]) -> bool:
         """Does what the opcodes that ``_TENSOR`` matched do, in their order; False, and nothing done, if it can't.
 
-        What almost always is called, OrderedDict and _rebuild_tensor_v2, is made here: a call each is a tenth of it all.
+        What is nearly always called, OrderedDict and _rebuild_tensor_v2, is made here: their calls are a tenth of it.
         """
         (
             kind, storage_type, length, key, put_key, location, numel, view, put_pid,

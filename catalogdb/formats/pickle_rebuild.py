@@ -11,7 +11,17 @@ import posixpath
 import struct
 from typing import Any
 
-from catalogdb.formats.pickle_values import Builder, GlobalRef, Meter, OpaqueKey, Stub, TensorRef
+from catalogdb.formats.numpy_arrays import describe_array
+from catalogdb.formats.pickle_values import (
+    Builder,
+    GlobalRef,
+    Meter,
+    OpaqueKey,
+    Stub,
+    TensorRef,
+    contiguous,
+    describe,
+)
 from catalogdb.formats.source import Refused
 
 _MAX_PATH = 4096
@@ -108,6 +118,34 @@ def _first_tensor(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object
     return args[0] if args and type(args[0]) is TensorRef else Stub(ref, args)
 
 
+def _sparse_tensor(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
+    """``(layout, data)``: data is ``(indices, values, size, …)`` for COO, ``(compressed, plain, values, size, …)`` else.
+
+    Described as what it stands for: the whole size, in the dtype of its values, without a storage.
+    """
+    data = args[1] if len(args) > 1 else None
+    if type(data) is not tuple:
+        return Stub(ref, args)
+    tensors = [part for part in data[:3] if type(part) is TensorRef]
+    sizes = [part for part in data[2:4] if type(part) is tuple]
+    values = describe(tensors[-1]) if tensors else None
+    whole = contiguous("", sizes[0]) if sizes else None
+    if values is None or whole is None:
+        return Stub(ref, args)
+    return TensorRef((None, 0, whole.shape, whole.stride), values.dtype)
+
+
+def _wrapper_subclass(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
+    """``(cls, dtype, size, stride, storage_offset, …)``: FakeTensor, DTensor and their like, without a storage."""
+    return TensorRef((None, 0, args[2], args[3]), args[1]) if len(args) > 3 else Stub(ref, args)
+
+
+def _from_numpy(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
+    """``_rebuild_device_tensor_from_numpy(array, dtype, device, requires_grad)``."""
+    array = describe_array(args[0]) if args and type(args[0]) is Stub else None
+    return Stub(ref, args) if array is None else TensorRef((None, 0, array.shape, array.stride), array.dtype)
+
+
 def _from_type(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
     """``_rebuild_from_type_v2(function, type, args, state)``: a tensor subclass; the inner call is made, one deep."""
     if len(args) > 2 and type(args[0]) is GlobalRef and type(args[2]) is tuple and args[0].build in _TENSOR_BUILDERS:
@@ -181,7 +219,9 @@ def _reconstructor(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> objec
     return made
 
 
-_TENSOR_BUILDERS: frozenset[Builder] = frozenset({build_tensor, _tensor_v3, _meta_tensor, _first_tensor})
+_TENSOR_BUILDERS: frozenset[Builder] = frozenset(
+    {build_tensor, _tensor_v3, _meta_tensor, _first_tensor, _sparse_tensor, _wrapper_subclass, _from_numpy}
+)
 
 _TORCH = "torch._utils"
 _BUILDERS: dict[tuple[str, str], Builder] = {
@@ -200,6 +240,11 @@ _BUILDERS: dict[tuple[str, str], Builder] = {
     (_TORCH, "_rebuild_parameter"): _first_tensor,
     (_TORCH, "_rebuild_parameter_with_state"): _first_tensor,
     (_TORCH, "_rebuild_device_tensor_from_cpu_tensor"): _first_tensor,
+    (_TORCH, "_rebuild_device_tensor_from_numpy"): _from_numpy,
+    (_TORCH, "_rebuild_sparse_tensor"): _sparse_tensor,
+    (_TORCH, "_rebuild_nested_tensor"): _first_tensor,  # its buffer
+    (_TORCH, "_rebuild_wrapper_subclass"): _wrapper_subclass,
+    ("torch.nn.parameter", "Parameter"): _first_tensor,
     ("torch._tensor", "_rebuild_from_type_v2"): _from_type,
     ("torch", "Size"): _sequence,
     ("torch", "device"): _device,

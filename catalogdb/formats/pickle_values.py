@@ -66,7 +66,8 @@ class StorageRef:
 class TensorRef:
     """A tensor as its rebuild function's arguments ``(storage, offset, size, stride, …)``, unchecked until described.
 
-    ``dtype`` is given where the function was told it (``_rebuild_tensor_v3``), else the storage's type says it.
+    ``dtype`` is given where the function was told it (``_rebuild_tensor_v3``; a torch name or what the pickle names),
+    else the storage's type says it.
     """
 
     __slots__ = ("args", "dtype")
@@ -242,4 +243,6 @@ def _view_start(view: object) -> int | None:
 
 
 def _dtype_name(dtype: object) -> str | None:
+    if type(dtype) is str:
+        return dtype
     return dtype.name if type(dtype) is GlobalRef and dtype.module == "torch" else None

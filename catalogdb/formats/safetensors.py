@@ -7,8 +7,9 @@ the header has at most 100 MB, duplicate keys are forbidden, and the tensors cov
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
+from catalogdb.formats.container import Span
 from catalogdb.formats.json_text import load_object
 from catalogdb.formats.pickle_values import MAX_DIM, Tensor, contiguous
 from catalogdb.formats.source import ByteSource, CutShort, Refused
@@ -45,7 +46,15 @@ _DTYPES: dict[str, tuple[str, int]] = {
 """Torch's name and the bits of an element (``safetensors/src/tensor.rs``: Dtype)."""
 
 
-def read_safetensors(source: ByteSource) -> CheckpointHeader:
+class Layout(NamedTuple):
+    """A header, checked: the tensors in its order, each one's place in the file, the metadata as it stands."""
+
+    tensors: dict[str, Tensor]
+    spans: dict[str, Span]
+    metadata: object
+
+
+def read_layout(source: ByteSource) -> Layout:
     """The header of a safetensors file. Raises CutShort, Refused and OSError."""
     length = int.from_bytes(source.read_exactly(0, 8, "the header's length"), "little")
     if length > MAX_HEADER:
@@ -54,9 +63,16 @@ def read_safetensors(source: ByteSource) -> CheckpointHeader:
         raise CutShort("the file ends inside the safetensors header")
     header = load_object(source.read_exactly(8, length, "the safetensors header"), "the safetensors header")
     metadata = header.pop("__metadata__", None)
-    tensors = _read_tensors(header, source.size - 8 - length)
+    tensors, spans = _read_tensors(header, 8 + length, source.size)
+    return Layout(tensors, spans, metadata)
+
+
+def read_safetensors(source: ByteSource) -> CheckpointHeader:
+    """What a safetensors file says about itself. Raises CutShort, Refused and OSError."""
+    tensors, spans, metadata = read_layout(source)
     weighed = weigh(tensors, unknown)
     counts, params = _read_metadata(metadata)
+    size = sum([span.size for span in spans.values()])
     return CheckpointHeader(
         format="safetensors",
         epoch=counts.get("epoch"),
@@ -66,31 +82,31 @@ def read_safetensors(source: ByteSource) -> CheckpointHeader:
         checksums=weighed.checksums,
         weights=weighed.weights if tensors else None,
         weights_prefix=weighed.prefix,
-        weights_bytes=source.size - 8 - length,
-        storage_bytes=source.size - 8 - length,
+        weights_bytes=size,
+        storage_bytes=size,
     )
 
 
-def _read_tensors(header: dict[str, Any], room: int) -> dict[str, Tensor]:
-    """The tensors in the header's order, their places checked: contiguous, and ``room`` bytes in all."""
+def _read_tensors(header: dict[str, Any], base: int, file_size: int) -> tuple[dict[str, Tensor], dict[str, Span]]:
+    """The tensors in the header's order, their places checked: contiguous from ``base`` to the end of the file."""
     tensors: dict[str, Tensor] = {}
-    places: list[tuple[int, int]] = []
+    spans: dict[str, Span] = {}
     for name, entry in header.items():
-        tensor, begin, end = _read_tensor(name, entry)
-        tensors[_clean(name)] = tensor
-        places.append((begin, end))
+        clean = _clean(name)
+        tensors[clean], begin, end = _read_tensor(name, entry)
+        spans[clean] = Span(base + begin, end - begin)
     if len(tensors) != len(header):
         raise Refused("two tensors have one name")
-    reached = 0
-    for begin, end in sorted(places):
-        if begin != reached:
+    reached = base
+    for at, size in sorted(spans.values()):
+        if at != reached:
             raise Refused("the tensors overlap or leave a gap")
-        reached = end
-    if reached > room:
-        raise CutShort(f"the tensors need {reached} bytes, the file holds {room}")
-    if reached < room:
-        raise Refused(f"{room - reached} bytes follow the tensors")
-    return tensors
+        reached = at + size
+    if reached > file_size:
+        raise CutShort(f"the tensors need {reached - base} bytes, the file holds {file_size - base}")
+    if reached < file_size:
+        raise Refused(f"{file_size - reached} bytes follow the tensors")
+    return tensors, spans
 
 
 def _read_tensor(name: str, entry: object) -> tuple[Tensor, int, int]:

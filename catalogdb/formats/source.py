@@ -26,7 +26,7 @@ class Foreign(Exception):
 class ByteSource:
     """Reads ``[offset, offset + count)`` through ``pread(count, offset)``; ``bytes_read`` counts what that handed over.
 
-    ``size`` is the file's size when it was opened. What is behind ``pread`` belongs to the caller. Raises OSError alone.
+    ``size`` is the file's size when it was opened. What is behind ``pread`` belongs to the caller. Raises OSError.
     """
 
     __slots__ = ("_kept", "_kept_at", "_pread", "bytes_read", "size")

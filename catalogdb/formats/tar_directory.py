@@ -1,9 +1,9 @@
 """A tar's members: its headers are walked, the contents are skipped.
 
-Layout after POSIX.1-2017 ``pax`` (ustar and pax interchange formats) and GNU tar's manual, "Basic Tar Format": blocks of
-512 bytes; name at 0, size at 124 (octal, or base 256 where the first bit is set), checksum at 148, type at 156, prefix
-at 345; ``x`` holds records ``LENGTH key=value`` and ``L`` a long name for the member that follows. Two blocks of zeros
-end the archive.
+Layout after POSIX.1-2017 ``pax`` (ustar and pax interchange formats) and GNU tar's manual, "Basic Tar Format": blocks
+of 512 bytes; name at 0, size at 124 (octal, or base 256 where the first bit is set), checksum at 148, type at 156,
+prefix at 345; ``x`` holds records ``LENGTH key=value`` and ``L`` a long name for the member that follows. Two blocks of
+zeros end the archive.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import KeysView
+from collections.abc import Iterator, KeysView
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -223,6 +223,40 @@ def read_entry(source: ByteSource, entry: Entry, *, limit: int) -> bytes:
     if entry.crc and zlib.crc32(data) != entry.crc:
         raise Refused(f"the checksum of {name!r} is wrong")
     return data
+
+
+def iter_entry(source: ByteSource, entry: Entry, *, piece: int) -> Iterator[bytes]:
+    """An entry's content in pieces, whatever its size. Its checksum isn't looked at. Raises CutShort, Refused."""
+    name = entry.name.rpartition("/")[2]
+    local = source.read_exactly(entry.header_at, _LOCAL.size, repr(name))
+    signature, name_len, extra_len = _LOCAL.unpack(local)
+    if signature != b"PK\x03\x04" or entry.flags & 1 or entry.method not in (0, 8):
+        raise Refused(f"{name!r} can't be read")
+    at = entry.header_at + _LOCAL.size + name_len + extra_len
+    end, left = at + entry.stored_size, entry.size
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS) if entry.method == 8 else None
+    while at < end:
+        data = source.read_exactly(at, min(piece, end - at), repr(name))
+        at += len(data)
+        while data:
+            content, data = _next_piece(inflater, data, name, piece)
+            left -= len(content)
+            if left < 0:
+                raise Refused(f"{name!r} inflates to another size than the zip says")
+            yield content
+    if left:
+        raise Refused(f"{name!r} inflates to another size than the zip says")
+
+
+def _next_piece(inflater: zlib._Decompress | None, data: bytes, name: str, limit: int) -> tuple[bytes, bytes]:
+    """(content, what of the data is left to inflate)."""
+    if inflater is None:
+        return data, b""
+    try:
+        content = inflater.decompress(data, limit)
+    except zlib.error as error:
+        raise Refused(f"{name!r} can't be inflated: {error}") from error
+    return content, b"" if inflater.eof else inflater.unconsumed_tail
 
 
 def _inflate(data: bytes, name: str, size: int) -> bytes:

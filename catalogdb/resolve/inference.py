@@ -50,6 +50,7 @@ class InferenceResolver:
     def __init__(self) -> None:
         self._configs: PerSource[ConfigFacts] = PerSource(read_config)
         self._params = ConfigParams()
+        self._last: tuple[Source, str, Finding] | None = None
 
     @property
     def name(self) -> Tier:
@@ -67,15 +68,28 @@ class InferenceResolver:
         if config is not None:
             relative = _relative(config, folder)
             try:
-                facts = self._configs.get(config)
+                said = self._said_by(config, relative)
             except ResolverError as error:
                 problems = (Problem(config.path, "legacy", error.reason),)
             else:
-                _from_config(facts, relative, fields)
-                params = merge_params(params, self._params.groups(facts.document, relative))
+                fields = _with_config(fields, said.fields)
+                params = merge_params(params, said.params) if params else said.params
             fields["config_path"] = Value(config.path, _origin("config", relative, "", "run"))
         _from_names(candidate, file_name, fields, wanted)
         return Finding(fields, metrics, params, problems)
+
+    def _said_by(self, config: Source, relative: str) -> Finding:
+        """The config's values with their origins. Neighbours have the same config: the last answer is kept."""
+        last = self._last
+        if last is not None and last[0] == config and last[1] == relative:
+            return last[2]
+        facts = self._configs.get(config)
+        fields = {
+            field: Value(value, _origin("config", relative, key, "run")) for field, (value, key) in facts.fields.items()
+        }
+        found = Finding(fields, params=self._params.groups(facts.document, relative))
+        self._last = config, relative, found
+        return found
 
 
 def _from_header(header: CheckpointHeader, path: str, fields: dict[str, Value], metrics: dict[str, Value]) -> None:
@@ -103,11 +117,13 @@ def _from_header(header: CheckpointHeader, path: str, fields: dict[str, Value], 
         metrics[name] = Value(score, _origin("header", "", "callbacks.ModelCheckpoint.best_k_models", "checkpoint"))
 
 
-def _from_config(facts: ConfigFacts, path: str, fields: dict[str, Value]) -> None:
-    same_monitor = "monitor" not in fields or fields["monitor"].value == facts.fields.get("monitor", (None, ""))[0]
-    for field, (value, key) in facts.fields.items():
-        if field not in fields and (field != "monitor_mode" or same_monitor):
-            fields[field] = Value(value, _origin("config", path, key, "run"))
+def _with_config(fields: dict[str, Value], said: Mapping[str, Value]) -> dict[str, Value]:
+    """What the header says counts more. A mode is that of the config's own monitor."""
+    both = {**said, **fields}
+    if "monitor_mode" not in fields and both.get("monitor") != said.get("monitor"):
+        if "monitor" not in said or both["monitor"].value != said["monitor"].value:
+            both.pop("monitor_mode", None)
+    return both
 
 
 def _from_names(candidate: Candidate, file_name: str, fields: dict[str, Value], wanted: Collection[str]) -> None:

@@ -92,8 +92,8 @@ class KnownRows:
 
         A file is known again by device, inode, size and mtime, and only where its old path no longer leads to it.
         Hard links are one file under several names: a name that has its row keeps it, and of those that moved
-        together each row follows the name it had. A row whose file was overwritten by the move hands its tags, notes
-        and aliases on.
+        together each row follows the name it had, those that were there at the last scan first. A row whose file was
+        overwritten by the move hands its tags, notes and aliases on.
         """
         new: dict[Stamp, list[Candidate]] = defaultdict(list)
         for candidate in candidates:
@@ -119,7 +119,7 @@ class KnownRows:
             rows = self._connection.exec_driver_sql(
                 "SELECT c.id, r.path, c.rel_path, c.size_bytes, c.mtime_ns, c.inode, c.device "
                 "FROM checkpoints c JOIN roots r ON r.id = c.root_id "
-                f"WHERE c.inode IN ({', '.join('?' * len(some))}) ORDER BY c.id",
+                f"WHERE c.inode IN ({', '.join('?' * len(some))}) ORDER BY c.state = 'missing', c.id",
                 tuple(some),
             )
             for checkpoint_id, root_path, rel_path, *stamp in rows:

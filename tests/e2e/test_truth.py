@@ -57,10 +57,10 @@ def opened(database: Path) -> Catalog:
     return Catalog.open(url, settings=Settings(url=url))
 
 
-def scan(tree: Tree, database: Path) -> tuple[ScanReport, list[Checkpoint]]:
+def scan(tree: Tree, database: Path, *, full: bool = False) -> tuple[ScanReport, list[Checkpoint]]:
     """The report, and every row that the catalog then has, the missing ones included."""
     with opened(database) as catalog:
-        report = catalog.scan(tree.root, use_wandb=False)
+        report = catalog.scan(tree.root, full=full, use_wandb=False)
         return report, catalog.search("state IS NOT NULL", max_results=None)
 
 
@@ -83,12 +83,13 @@ def tags_of(database: Path) -> dict[str, frozenset[str]]:
     return {path: frozenset(key for other, key in rows if other == path) for path, _ in rows}
 
 
-def check_report(report: ScanReport, rows: list[Checkpoint]) -> None:
+def check_report(report: ScanReport, rows: list[Checkpoint], *, full: bool) -> None:
     live = [row for row in rows if row.state != "missing"]
     assert report.total == len(live)
     by_tier = {tier: sum(row.source == tier for row in live) for tier in ("yaml", "wandb", "legacy")}
     assert (report.yaml, report.wandb, report.legacy) == tuple(by_tier.values())
     assert report.new + report.updated + report.unchanged + report.moved == report.total
+    assert not full or report.unchanged == 0
     assert report.writing == sum(row.state == "writing" for row in live)
     assert report.unreadable == sum(row.state in ("truncated", "unreadable") for row in live)
 
@@ -106,7 +107,7 @@ def check_equal(rows: list[Checkpoint], afresh: list[Checkpoint]) -> None:
         if row.stale:
             assert new[path].stale
             for name in ("epoch", "monitor", "architecture", "hmean"):
-                assert getattr(new[path], name) in (None, getattr(row, name))
+                assert getattr(new[path], name) in (None, getattr(row, name)), (path, name)
             assert new[path].metrics.items() <= row.metrics.items()
             continue
         assert repr(same[0]) == repr(same[1])
@@ -114,9 +115,9 @@ def check_equal(rows: list[Checkpoint], afresh: list[Checkpoint]) -> None:
 
 
 @settings(PATIENT, max_examples=60)
-@given(**SHAPES, rounds=st.lists(st.integers(1, 10), max_size=4))
+@given(**SHAPES, rounds=st.lists(st.integers(1, 10), max_size=4), full=st.booleans())
 def test_each_value_is_right_or_null_whatever_happens_to_the_tree(
-    empty_catalog: Path, seed: int, runs: int, saves: int, rounds: list[int]
+    empty_catalog: Path, seed: int, runs: int, saves: int, rounds: list[int], full: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as path:
         folder = Path(path)
@@ -124,19 +125,19 @@ def test_each_value_is_right_or_null_whatever_happens_to_the_tree(
         shutil.copy(empty_catalog, database)
         tree = Tree(folder, seed)
         tree.build(runs=runs, saves=saves)
-        report, rows = scan(tree, database)
-        check(tree, rows)
-        check_report(report, rows)
+        report, rows = scan(tree, database, full=full)
+        check(tree, rows, full=full)
+        check_report(report, rows, full=full)
         for number, count in enumerate(rounds):
             tag_new_rows(tree, database)
             note(f"round {number}: {', '.join(change(tree, count))}")
-            report, rows = scan(tree, database)
-            check(tree, rows)
-            check_report(report, rows)
+            report, rows = scan(tree, database, full=full)
+            check(tree, rows, full=full)
+            check_report(report, rows, full=full)
             check_tags(tree, tags_of(database))
             other = folder / f"afresh-{number}.db"
             shutil.copy(empty_catalog, other)
-            check_equal(rows, scan(tree, other)[1])
+            check_equal(rows, scan(tree, other, full=full)[1])
 
 
 @settings(PATIENT, max_examples=15)

@@ -240,9 +240,9 @@ def delete_run(tree: Tree) -> bool:
 
 
 def take_out(tree: Tree) -> bool:
-    """Out of the tree, to come back later."""
+    """Out of the tree, to come back later; not one of several names, which couldn't be told apart by then."""
     path = _pick(tree)
-    if path is None:
+    if path is None or tree.entries[path].linked:
         return False
     tree.drop_sidecar(path)
     entry = tree.entries[path]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from catalogdb.records import FIELD_NAMES, Checkpoint
 from tests.e2e.tree_files import size_of
-from tests.e2e.tree_training import KeeperState, Written
+from tests.e2e.tree_training import Keeper, KeeperState, Written
 from tests.e2e.trees import Entry, Tree, telling_parts, told_by_name
 
 HEADLINES = {
@@ -49,15 +50,15 @@ def expected_rows(tree: Tree) -> tuple[dict[str, Entry], dict[str, Entry]]:
     return live, {**tree.missing, **dangling}
 
 
-def check(tree: Tree, rows: Iterable[Checkpoint]) -> None:
-    """Raises AssertionError with everything that is wrong."""
+def check(tree: Tree, rows: Iterable[Checkpoint], *, full: bool) -> None:
+    """Raises AssertionError with everything that is wrong. ``full`` is for rows of a scan that read every header."""
     by_path = {row.rel_path: row for row in rows}
     live, missing = expected_rows(tree)
     complaints = [f"{path}: no row" for path in sorted((live.keys() | missing.keys()) - by_path.keys())]
     for path, row in sorted(by_path.items()):
         assert row.path == str(tree.disk(path))
         if path in live:
-            complaints += [f"{path}: {complaint}" for complaint in check_row(tree, path, live[path], row)]
+            complaints += [f"{path}: {complaint}" for complaint in check_row(tree, path, live[path], row, full)]
         elif path in missing:
             complaints += [] if row.state == "missing" else [f"{path}: {row.state}, but it's gone"]
         else:
@@ -76,13 +77,15 @@ def check_tags(tree: Tree, tags: Mapping[str, frozenset[str]]) -> None:
     assert not wrong, [(path, tags.get(path), expected.get(path)) for path in wrong]
 
 
-def check_row(tree: Tree, path: str, entry: Entry, row: Checkpoint) -> Iterator[str]:
+def check_row(tree: Tree, path: str, entry: Entry, row: Checkpoint, full: bool) -> Iterator[str]:
     target = tree.target(path)
     assert target is not None
     there = tree.entries[target]
     written = there.content
     assert written is not None
     truth = Truth(tree, path, entry, written, there.whole, row.link_target)
+    if not full and truth.sidecar_suffices():
+        truth.forgo_header()
     state = "ready" if there.whole else "writing" if there.young else "truncated"
     if row.state != state:
         yield f"state is {row.state}, should be {state}"
@@ -130,6 +133,22 @@ class Truth:
             self.hyper_parameters = self.run.hyper_parameters
         elif whole and written.kind == "safetensors":
             self.hyper_parameters = {"format": "pt"}
+        self.needs_weights = self.needs_hyper_parameters = whole
+
+    def sidecar_suffices(self) -> bool:
+        """Whether a scan may take a Lightning file's epoch and step alone, and all else from beside it."""
+        sidecar, header = self.entry.sidecar, self.header
+        if sidecar is None or header is None or header.kind not in ("lightning", "weights"):
+            return False
+        has_monitor = {of for name, of in HEADLINES.items() if not math.isnan(self.save.metrics[of])} | sidecar.named
+        return self.believed and not sidecar.invalid and sidecar.monitor[0] in has_monitor
+
+    def forgo_header(self) -> None:
+        """What only the whole header tells may be null."""
+        assert self.header is not None
+        self.header = replace(self.header, kind="dict", states=())
+        self.needs_weights = False
+        self.needs_hyper_parameters = False
 
     def check_link(self, row: Checkpoint) -> Iterator[str]:
         place = self.tree.disk(self.path)
@@ -160,10 +179,7 @@ class Truth:
     def right_fields(self, row: Checkpoint) -> dict[str, set[Any]]:
         """For each field the values that it may have."""
         run, save = self.run, self.save
-        scoped = row.provenance.get("monitor", {}).get("scope") == "checkpoint"
-        keeper = self.written.keeper if scoped and self.written.keeper else run.keepers[0]
-        own = {keeper.monitor, self.written.keeper.monitor if self.written.keeper else keeper.monitor}
-        modes = {each.mode for each in (keeper, self.written.keeper) if each and each.monitor == row.monitor}
+        keepers = {scope: self._keepers_for(row, scope) for scope in ("monitor", "monitor_mode")}
         cleval = {name: f"cleval/{name}" for name, of in HEADLINES.items() if of not in row.metrics}
         return {
             **{name: {run.fields[name]} for name in ("architecture", "backbone", "decoder", "head", "loss")},
@@ -172,8 +188,8 @@ class Truth:
             "global_step": {save.step},
             "max_epochs": {run.fields["max_epochs"]},
             "training_phase": {"finetuning"} if run.with_phase else {"training"},
-            "monitor": {keeper.monitor} if scoped else own,
-            "monitor_mode": modes,
+            "monitor": {keeper.monitor for keeper in keepers["monitor"]},
+            "monitor_mode": {keeper.mode for keeper in keepers["monitor_mode"] if keeper.monitor == row.monitor},
             "created_at": {save.created_at},
             "config_path": {str(self.tree.disk(self.config_path))} if self.config_path else set(),
             "wandb_run_id": {"abc123de"} if run.with_phase else set(),
@@ -182,6 +198,12 @@ class Truth:
                 for name in HEADLINES
             },
         }
+
+    def _keepers_for(self, row: Checkpoint, field: str) -> set[Keeper]:
+        """The callbacks that a value may be of: the file's own, and where it's said of the whole run, the run's."""
+        own = self.written.keeper or self.run.keepers[0]
+        of_the_run = row.provenance.get(field, {}).get("scope") == "run"
+        return {own, self.run.keepers[0]} if of_the_run else {own}
 
     def needed_fields(self) -> set[str]:
         """The fields that the files beside it, its header or its name do tell."""
@@ -202,7 +224,7 @@ class Truth:
         if self.config is not None:
             needed |= {"architecture", "backbone", "decoder", "head", "loss", "max_epochs", "monitor"}
             needed |= {"monitor_mode"} if self.sidecar is None and not self._keeper_in_header() else set()
-        if "architecture_name" in self.hyper_parameters:
+        if "architecture_name" in self.hyper_parameters and self.needs_hyper_parameters:
             needed.add("architecture")
         told_by_path = telling_parts(self.path)
         return needed | {name for name in ("architecture", "backbone") if self.run.fields[name] in told_by_path}
@@ -253,10 +275,11 @@ class Truth:
                 return True
         if written.stored not in state.kept:
             return False
-        same_name = [kept for kept in state.kept if kept.rpartition("/")[2] == self.first_name.rpartition("/")[2]]
-        return same_name == [written.stored] and (
-            len(written.states) == 1 or written.stored.rsplit("/", 2)[1:] == self.first_name.rsplit("/", 2)[-2:]
-        )
+        own = self.first_name.rsplit("/", 2)[-2:]
+        if len(written.states) == 1:
+            return [kept for kept in state.kept if kept.rpartition("/")[2] == own[-1]] == [written.stored]
+        listed = [kept for each in written.states for kept in each.kept if kept.rsplit("/", 2)[1:] == own]
+        return listed == [written.stored]
 
     def check_params(self, row: Checkpoint) -> Iterator[str]:
         """A sidecar's first, then the header's, then the config's."""
@@ -266,7 +289,8 @@ class Truth:
         for document in documents:
             for name, value in flat(document):
                 right.setdefault(name, [value])
-                needed.add(name)
+                if document is not self.hyper_parameters or self.needs_hyper_parameters:
+                    needed.add(name)
         if self.entry.sidecar is not None:
             document = self.entry.sidecar.document(self.run)
             for name, value in flat({part: document[part] for part in ("model", "checkpointing")}):
@@ -287,7 +311,8 @@ class Truth:
             return
         size = size_of(self.header)
         if row.weights is None:
-            yield "weights aren't known"
+            if self.needs_weights:
+                yield "weights aren't known"
         elif (row.weights.num_parameters, row.weights.num_tensors, dict(row.weights.dtypes)) != (*size[:2], size[2]):
             yield f"weights are {row.weights}, should be {size}"
         if row.format != ("safetensors" if self.header.kind == "safetensors" else "torch_zip"):

@@ -54,6 +54,7 @@ class Entry:
     tags: frozenset[str] = frozenset()
     seen: bool = False
     copied: bool = False
+    linked: bool = False
 
 
 @dataclass(eq=False)
@@ -343,11 +344,13 @@ class Tree:
             self.put(new, self.disk(path).read_bytes(), young=entry.young)
         elif how == "hard":
             os.link(self.disk(path), self.disk(new))
+            entry.linked = True
         else:
             target = str(self.disk(path)) if how == "absolute" else path.rpartition("/")[2]
             self.disk(new).symlink_to(target)
         is_link = how in ("symlink", "absolute")
         self.entries[new] = Entry(None if is_link else entry.content, entry.whole, entry.young, is_link)
+        self.entries[new].linked = how == "hard"
         self.touched.update((path, new))
         if self.rng.random() < 0.4:
             self.put_sidecar(new, self.any_sidecar(new))

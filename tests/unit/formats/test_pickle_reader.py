@@ -313,4 +313,4 @@ def test_impossible_tensors_are_not_described(shape: tuple[int, ...]) -> None:
 
 def test_tensor_opcodes_by_hand() -> None:
     found: Any = read_pickle(pickled(tensor_opcodes("7", shape=(2, 3), numel=6)))
-    assert describe(found) == ("float32", (2, 3), (3, 1), 0, "7", 6)
+    assert describe(found) == ("float32", (2, 3), (3, 1), 0, "7", 6, 6)
