@@ -220,7 +220,7 @@ def _reconstructor(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> objec
 
 
 _TENSOR_BUILDERS: frozenset[Builder] = frozenset(
-    {build_tensor, _tensor_v3, _meta_tensor, _first_tensor, _sparse_tensor, _wrapper_subclass, _from_numpy}
+    (build_tensor, _tensor_v3, _meta_tensor, _first_tensor, _sparse_tensor, _wrapper_subclass, _from_numpy)
 )
 
 _TORCH = "torch._utils"

@@ -133,12 +133,19 @@ class Filler:
     def _params(self, row: Row, origin_id: int) -> int | None:
         if not row.params:
             return None
-        set_id = self._id("param_sets", digest=repr(sorted(row.params.items())))
-        for name, value in row.params.items():
-            self._raw.execute(
-                "INSERT OR IGNORE INTO params (param_set_id, name, type, value, origin_id) VALUES (?, ?, ?, ?, ?)",
-                (set_id, name, *typed(value), origin_id),
-            )
+        digest = repr(sorted(row.params.items()))
+        set_id = self._id("param_sets", digest=digest)
+        for half in (0, 1):
+            group = dict(list(row.params.items())[half::2])
+            group_id = self._id("param_groups", digest=f"{digest}/{half}")
+            link = "INSERT OR IGNORE INTO param_set_groups (param_set_id, param_group_id) VALUES (?, ?)"
+            self._raw.execute(link, (set_id, group_id))
+            for name, value in group.items():
+                self._raw.execute(
+                    "INSERT OR IGNORE INTO params (param_group_id, name, type, value, origin_id) "
+                    "VALUES (?, ?, ?, ?, ?)",
+                    (group_id, name, *typed(value), origin_id),
+                )
         return set_id
 
     def _provenance(self, row: Row, origin_id: int) -> int | None:
