@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from catalogdb.discovery import PLAIN_CONFIGS, check_root
 from catalogdb.errors import NotFound, UsageError
-from catalogdb.ingest import Ingest
 from catalogdb.query import ask
 from catalogdb.records import Checkpoint, Progress, Ranking, RevisionReport, ScanReport, UpgradeReport
-from catalogdb.resolve import InferenceResolver, Resolver, ResolverChain, SidecarResolver
 from catalogdb.settings import Settings, load_settings, normalise_url
 from catalogdb.store import CatalogStatus, SqlResult, Store
 
 if TYPE_CHECKING:
     import pandas
+
+    from catalogdb.resolve import Resolver
 
 
 class Catalog:
@@ -68,12 +68,10 @@ class Catalog:
         with single files is in the report. ``workers`` is the number of reading threads, worth it where the disk,
         not the processor, is slow; ``config_names`` are the plain configs looked for beside a checkpoint.
         """
-        given = roots or self._settings.roots
-        if not given:
-            raise UsageError("no root to scan; name the folder that holds the outputs")
-        paths = _outermost([str(Path(root).resolve()) for root in given])
-        for path in paths:
-            check_root(path)
+        from catalogdb.ingest import Ingest  # noqa: PLC0415  # 150 ms, pydantic's most, that asking needn't pay
+        from catalogdb.resolve import ResolverChain  # noqa: PLC0415  # as above
+
+        paths = scannable(roots or self._settings.roots)
         with self._store.ledger() as ledger:
             ingest = Ingest(
                 ledger,
@@ -88,6 +86,8 @@ class Catalog:
 
     def _tiers(self, *, use_wandb: bool) -> list[Resolver]:
         """The order of trust. The W&B tier's seat is between the two: ``use_wandb`` is for it."""
+        from catalogdb.resolve import InferenceResolver, SidecarResolver  # noqa: PLC0415  # as in scan
+
         del use_wandb
         return [SidecarResolver(), InferenceResolver()]
 
@@ -133,8 +133,8 @@ class Catalog:
     ) -> Checkpoint | list[Checkpoint] | None:
         """The best checkpoint by a metric, or None; a list with ``limit`` or ``per``. See ``rank``."""
         if limit is None and per is None:
-            return next(iter(self.rank(metric, mode=mode, where=where).checkpoints), None)
-        return list(self.rank(metric, mode=mode, where=where, limit=limit, per=per).checkpoints)
+            return next(iter(ask.best(self._store, metric, mode=mode, where=where, limit=1, per=None)), None)
+        return ask.best(self._store, metric, mode=mode, where=where, limit=limit, per=per)
 
     @overload
     def search(
@@ -216,6 +216,16 @@ class Catalog:
 
 def _url(url: str | os.PathLike[str] | None, settings: Settings) -> str:
     return settings.url if url is None else normalise_url(url, base=Path.cwd())
+
+
+def scannable(roots: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Absolute paths of roots that can be scanned, none inside another. Raises UsageError for none, RootError."""
+    if not roots:
+        raise UsageError("no root to scan; name the folder that holds the outputs")
+    paths = _outermost([str(Path(root).resolve()) for root in roots])
+    for path in paths:
+        check_root(path)
+    return paths
 
 
 def _outermost(paths: Sequence[str]) -> list[str]:

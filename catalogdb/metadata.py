@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic import create_model as create_pydantic_model
@@ -191,6 +191,24 @@ def _partial(whole: type[BaseModel]) -> type[BaseModel]:
 _PartialMetadata = _partial(CheckpointMetadataV1)
 _MISSING = "is missing"
 
+SHARED_SECTIONS = ("model", "checkpointing")
+MAX_SHARED = 4096
+_OwnMetadata = create_pydantic_model(
+    "OwnMetadata",
+    __base__=_Part,
+    **cast(
+        "dict[str, Any]",
+        {
+            name: (info.rebuild_annotation(), info)
+            for name, info in CheckpointMetadataV1.model_fields.items()
+            if name not in SHARED_SECTIONS
+        },
+    ),
+)
+_shared: dict[tuple[int, int], tuple[Any, Any, dict[str, Any]]] = {}
+"""The sections that the sidecars of a run have in common, by identity (documents share equal sections), with their
+validated values: they are validated once, and not to be changed."""
+
 
 def parse_metadata(document: Mapping[str, Any], path: str) -> CheckpointMetadataV1:
     """The sidecar that ``document`` is; a null is an absent value. Raises MetadataError on the first field at fault."""
@@ -211,12 +229,22 @@ def salvage(document: Mapping[str, Any], path: str) -> tuple[dict[str, Any], lis
     Defaults are not filled in. A required value that isn't there is an error as well. Where a file ends in the middle
     of a line, or too early and with a list, its last value is left out. Raises MetadataError for another version.
     """
+    errors: list[MetadataError] = []
+    model, checkpointing = (document.get(name) for name in SHARED_SECTIONS)
+    shared = _shared.get((id(model), id(checkpointing)))
     try:
-        whole = CheckpointMetadataV1.model_validate(document)
+        if shared is not None and shared[0] is model and shared[1] is checkpointing:
+            own = _OwnMetadata.model_validate(document)
+            known = {**own.model_dump(exclude_unset=True, exclude_none=True), **shared[2]}
+        else:
+            whole = CheckpointMetadataV1.model_validate(document)
+            known = whole.model_dump(exclude_unset=True, exclude_none=True)
+            if len(_shared) >= MAX_SHARED:
+                _shared.clear()
+            dumped = {name: known[name] for name in SHARED_SECTIONS}
+            _shared[id(model), id(checkpointing)] = model, checkpointing, dumped
     except ValidationError:
         known, errors = _examine(document, path)
-    else:
-        known, errors = whole.model_dump(exclude_unset=True, exclude_none=True), []
     for error in errors:
         if error.field == "schema_version":
             raise error

@@ -149,6 +149,14 @@ def test_import_is_cheap() -> None:
     )
 
 
+def test_asking_loads_what_asking_needs() -> None:
+    script = "from catalogdb.catalog import Catalog; c = Catalog.open('sqlite://'); c.search(); c.close()"
+    assert (
+        loaded_by("import catalogdb.catalog, catalogdb.cli.best") & {"pydantic", "alembic", "yaml12", "lark"} == set()
+    )
+    assert "torch" not in loaded_by(script)
+
+
 def test_the_facade_loads_nothing_heavy() -> None:
     loaded = loaded_by("import catalogdb; catalogdb.Catalog")
     assert loaded & {"torch", "lightning", "wandb", "rich", "click", "watchdog", "pandas", "numpy"} == set()

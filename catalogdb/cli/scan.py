@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from catalogdb.catalog import Catalog
+from catalogdb.catalog import Catalog, scannable
 from catalogdb.cli.columns import format_option
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.progress import progress_bar
@@ -65,6 +65,7 @@ def run_scan(
     workers: int | None = None,
 ) -> ScanReport:
     """One scan with its progress bar; an interrupted one says what is kept."""
+    scannable(roots or settings.roots)  # before a catalog is made for a root that isn't there
     try:
         with Catalog.open(settings=settings) as catalog, progress_bar(wanted=not given.quiet) as on_progress:
             return catalog.scan(*roots, full=full, use_wandb=use_wandb, workers=workers, on_progress=on_progress)

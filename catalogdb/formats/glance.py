@@ -16,8 +16,8 @@ from catalogdb.records import CheckpointHeader
 
 START = 512
 END = struct.Struct("<4s36xQQ4s4xQ4x4s18x")
-"""What ``torch.save`` ends a zip with, always in the 64-bit form (APPNOTE 4.3.14 to 4.3.16): the end record's signature,
-size and offset of the central directory; the locator's signature and where the record lies; the old end record's."""
+"""What ``torch.save`` ends a zip with, always in the 64-bit form (APPNOTE 4.3.14 to 4.3.16): the end record's
+signature, size and offset of the central directory; the locator's, and where the record lies; the old end record's."""
 
 LOCAL_HEADER = re.compile(rb"PK\x03\x04.{4}\x00\x00.{16}(?P<name>..)(?P<extra>..)[^\x00/]+/data\.pkl", re.DOTALL)
 """The first local header (APPNOTE 4.3.7), stored and not compressed, of ``<stem>/data.pkl``."""

@@ -11,7 +11,7 @@ from catalogdb.errors import UsageError
 from catalogdb.query.compile import compile_count, compile_left_out, compile_rank, compile_search
 from catalogdb.query.direction import resolve_mode
 from catalogdb.query.parse import parse_filter, parse_ident, parse_order
-from catalogdb.records import Checkpoint, Ranking
+from catalogdb.records import Checkpoint, Mode, Ranking
 from catalogdb.store import Reader, Store
 
 if TYPE_CHECKING:
@@ -23,15 +23,31 @@ PAGE = 500
 
 def rank(store: Store, metric: str, *, mode: str | None, where: str, limit: int | None, per: str | None) -> Ranking:
     with store.reader() as reader:
+        checkpoints, chosen = _rank(reader, metric, mode=mode, where=where, limit=limit, per=per)
         names = reader.metric_ids()
-        parsed = parse_filter(where, metrics=names)
-        by = parse_ident(per, metrics=names) if per is not None else None
-        # An unknown metric is a clearer error than one whose direction can't be told, so it is compiled first.
-        left_out = compile_left_out(metric, parsed, names=names)
-        chosen = resolve_mode(metric, mode=mode, recorded=reader.recorded_modes(metric))
-        best = compile_rank(metric, chosen, parsed, limit, per=by, names=names)
-        checkpoints = reader.load(reader.ids(best.sql, best.parameters))
-        return Ranking(tuple(checkpoints), chosen, reader.count(left_out.sql, left_out.parameters))
+        left_out = compile_left_out(metric, parse_filter(where, metrics=names), names=names)
+        return Ranking(tuple(checkpoints), chosen, reader.count(left_out.sql, left_out.parameters) or 0)
+
+
+def best(
+    store: Store, metric: str, *, mode: str | None, where: str, limit: int | None, per: str | None
+) -> list[Checkpoint]:
+    """As ``rank``, without counting what it leaves out: that would go through every row."""
+    with store.reader() as reader:
+        return _rank(reader, metric, mode=mode, where=where, limit=limit, per=per)[0]
+
+
+def _rank(
+    reader: Reader, metric: str, *, mode: str | None, where: str, limit: int | None, per: str | None
+) -> tuple[list[Checkpoint], Mode]:
+    names = reader.metric_ids()
+    parsed = parse_filter(where, metrics=names)
+    by = parse_ident(per, metrics=names) if per is not None else None
+    # An unknown metric is a clearer error than one whose direction can't be told, so it is compiled first.
+    compile_rank(metric, "max", parsed, limit, per=by, names=names)
+    chosen = resolve_mode(metric, mode=mode, recorded=reader.recorded_modes(metric))
+    statement = compile_rank(metric, chosen, parsed, limit, per=by, names=names)
+    return reader.load(reader.ids(statement.sql, statement.parameters)), chosen
 
 
 def search(store: Store, where: str, *, order_by: str | Sequence[str], limit: int | None) -> Iterator[Checkpoint]:

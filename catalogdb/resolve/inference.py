@@ -120,9 +120,9 @@ def _from_header(header: CheckpointHeader, path: str, fields: dict[str, Value], 
 def _with_config(fields: dict[str, Value], said: Mapping[str, Value]) -> dict[str, Value]:
     """What the header says counts more. A mode is that of the config's own monitor."""
     both = {**said, **fields}
-    if "monitor_mode" not in fields and both.get("monitor") != said.get("monitor"):
-        if "monitor" not in said or both["monitor"].value != said["monitor"].value:
-            both.pop("monitor_mode", None)
+    other = "monitor" in fields and ("monitor" not in said or fields["monitor"].value != said["monitor"].value)
+    if other and "monitor_mode" not in fields:
+        both.pop("monitor_mode", None)
     return both
 
 

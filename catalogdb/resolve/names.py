@@ -21,7 +21,7 @@ BACKBONES = (
 )
 CHECKPOINT_FOLDERS = frozenset({"checkpoints", "checkpoint", "ckpts", "ckpt", "weights"})
 
-COUNTER = re.compile(r"(?:^|[-_/])(epoch|step)=(\d{1,12})(?![\d.])")
+COUNTER = re.compile(r"(?:^|[-_/])(epoch|step)=([0-9]{1,12})(?![0-9.])")
 """Lightning's ``{epoch}-{step}``: ``epoch=10-step=5420.ckpt``, ``-v1`` where the name was taken
 (``lightning/pytorch/callbacks/model_checkpoint.py``, ``_format_checkpoint_name``)."""
 

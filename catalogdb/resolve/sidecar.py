@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
+from operator import is_
 
 from catalogdb.errors import MetadataError, ResolverError
-from catalogdb.metadata import salvage
+from catalogdb.metadata import SHARED_SECTIONS, salvage
 from catalogdb.records import (
     Candidate,
     CheckpointHeader,
@@ -51,7 +52,6 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 OF_THE_STEP = ("epoch", "global_step", "created_at", *HEADLINES)
 """Fields that belong to one step: a sidecar of another step says nothing about them."""
 
-PARAM_SECTIONS = ("model", "checkpointing")
 MAX_SHARED = 4096
 
 
@@ -62,13 +62,15 @@ def _origin(key: str, scope: Scope = "checkpoint") -> Origin:
 
 _FIELD_KEYS = {".".join(keys) for keys in FIELDS.values()}
 _PLACES = tuple((field, keys, _origin(".".join(keys))) for field, keys in FIELDS.items())
+_PLACES_OF_RUN = tuple(place for place in _PLACES if place[1][0] in SHARED_SECTIONS)
+_PLACES_OF_FILE = tuple(place for place in _PLACES if place[1][0] not in SHARED_SECTIONS)
 
 
 class SidecarResolver:
     """Reads ``X.metadata.yaml``. Values that aren't valid are left out one by one, each with a problem."""
 
     def __init__(self) -> None:
-        self._params: dict[str, tuple[ParamGroup, ...]] = {}
+        self._made: dict[tuple[int, ...], tuple[tuple[object, ...], dict[str, Value], tuple[ParamGroup, ...]]] = {}
 
     @property
     def name(self) -> Tier:
@@ -85,7 +87,8 @@ class SidecarResolver:
         except MetadataError as error:
             raise ResolverError("yaml", source.path, str(error.reason)) from error
         problems = [Problem(source.path, "yaml", f"{error.field}: {error.reason}") for error in errors]
-        fields = _fields(known)
+        of_run, params = self._of_run(known)
+        fields = {**_fields(known, _PLACES_OF_FILE), **of_run}
         metrics = _metrics(known, fields, hints.header, candidate.link_target or candidate.path)
         contradiction = contradicts(fields, stated_counters(candidate, hints.header))
         if contradiction is not None:
@@ -93,21 +96,26 @@ class SidecarResolver:
             metrics = {}
             for field in OF_THE_STEP:
                 fields.pop(field, None)
-        return Finding(fields, metrics, self._param_groups(known), tuple(problems))
+        return Finding(fields, metrics, params, tuple(problems))
 
-    def _param_groups(self, known: Mapping[str, object]) -> tuple[ParamGroup, ...]:
-        """The details of model and checkpointing that no field holds. Sidecars of a run share them."""
-        sections = {name: known[name] for name in PARAM_SECTIONS if name in known}
-        text = repr(sections)
-        groups = self._params.get(text)
-        if groups is None:
-            params = (Param(name, value, _origin(name)) for name, value in flatten(sections) if name not in _FIELD_KEYS)
-            found = ParamGroup(tuple(params))
-            groups = (found,) if found.params else ()
-            if len(self._params) >= MAX_SHARED:
-                self._params.clear()
-            self._params[text] = groups
-        return groups
+    def _of_run(self, known: Mapping[str, object]) -> tuple[Mapping[str, Value], tuple[ParamGroup, ...]]:
+        """Fields and parameters out of the sections that the sidecars of a run have in common.
+
+        ``salvage`` gives the same objects for equal sections, so that they are known again by identity.
+        """
+        sections = {name: known[name] for name in SHARED_SECTIONS if name in known}
+        objects = tuple(sections.values())
+        key = tuple(map(id, objects))
+        made = self._made.get(key)
+        if made is not None and all(map(is_, made[0], objects)):
+            return made[1], made[2]
+        params = (Param(name, value, _origin(name)) for name, value in flatten(sections) if name not in _FIELD_KEYS)
+        group = ParamGroup(tuple(params))
+        fields = _fields(sections, _PLACES_OF_RUN)
+        if len(self._made) >= MAX_SHARED:
+            self._made.clear()
+        self._made[key] = objects, fields, (group,) if group.params else ()
+        return fields, self._made[key][2]
 
 
 def stated_counters(candidate: Candidate, header: CheckpointHeader) -> Mapping[str, int]:
@@ -136,9 +144,9 @@ def contradicts(fields: Mapping[str, Value], stated: Mapping[str, int]) -> str |
     return None
 
 
-def _fields(known: Mapping[str, object]) -> dict[str, Value]:
+def _fields(known: Mapping[str, object], places: Iterable[tuple[str, tuple[str, ...], Origin]]) -> dict[str, Value]:
     fields: dict[str, Value] = {}
-    for field, keys, origin in _PLACES:
+    for field, keys, origin in places:
         value: object = known
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -55,36 +55,52 @@ class Interned:
             _remember(self._provenance, key, found)
         return found
 
-    def param_set(self, groups: tuple[ParamGroup, ...]) -> int | None:
-        """None for no parameters at all."""
-        if not groups:
-            return None
-        found = self._param_sets.get(groups)
-        if found is None:
-            found = self._store_set([self._group(group) for group in groups])
-            _remember(self._param_sets, groups, found)
-        return found
-
-    def _store_set(self, groups: list[int]) -> int:
-        digest = _digest(repr(sorted(groups)))
-        set_id = self._id_of("param_sets", {"digest": digest})
+    def param_sets(self, wanted: Iterable[tuple[ParamGroup, ...]]) -> dict[tuple[ParamGroup, ...], int]:
+        """The ids of a batch's parameter sets; new ones are written, a statement per table."""
+        found = {groups: self._param_sets[groups] for groups in wanted if groups in self._param_sets}
+        new = [groups for groups in dict.fromkeys(wanted) if groups and groups not in found]
+        if not new:
+            return found
+        group_ids = self._groups(dict.fromkeys(group for groups in new for group in groups))
+        members = {groups: sorted({group_ids[group] for group in groups}) for groups in new}
+        ids, made = self._ids_of("param_sets", {groups: _digest(repr(members[groups])) for groups in new})
         self._raw.executemany(
-            "INSERT INTO param_set_groups (param_set_id, param_group_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
-            [(set_id, group) for group in groups],
+            "INSERT INTO param_set_groups (param_set_id, param_group_id) VALUES (?, ?)",
+            [(ids[groups], group_id) for groups in made for group_id in members[groups]],
         )
-        return set_id
+        for groups, set_id in ids.items():
+            _remember(self._param_sets, groups, set_id)
+        return {**found, **ids}
 
-    def _group(self, group: ParamGroup) -> int:
-        found = self._param_groups.get(group)
-        if found is None:
-            found = self._id_of("param_groups", {"digest": group.digest})
-            _remember(self._param_groups, group, found)
-            self._raw.executemany(
-                "INSERT INTO params (param_group_id, name, type, value, origin_id) VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT DO NOTHING",
-                [(found, param.name, *typed(param.value), self.origin(param.origin)) for param in group.params],
-            )
-        return found
+    def _groups(self, wanted: Iterable[ParamGroup]) -> dict[ParamGroup, int]:
+        found = {group: self._param_groups[group] for group in wanted if group in self._param_groups}
+        ids, made = self._ids_of("param_groups", {group: group.digest for group in wanted if group not in found})
+        self._raw.executemany(
+            "INSERT INTO params (param_group_id, name, type, value, origin_id) VALUES (?, ?, ?, ?, ?)",
+            [
+                (ids[group], param.name, *typed(param.value), self.origin(param.origin))
+                for group in made
+                for param in group.params
+            ],
+        )
+        for group, group_id in ids.items():
+            _remember(self._param_groups, group, group_id)
+        return {**found, **ids}
+
+    def _ids_of(self, table: str, digests: Mapping[K, str]) -> tuple[dict[K, int], list[K]]:
+        """Ids of content by its digest, and those that had to be made. The write lock is held: ids are ours to give."""
+        known: dict[str, int] = {}
+        for some in _chunks(list(digests.values())):
+            marks = ", ".join("?" * len(some))
+            known.update(self._raw.execute(f"SELECT digest, id FROM {table} WHERE digest IN ({marks})", some))
+        made = list({digest: content for content, digest in digests.items() if digest not in known}.values())
+        first = self._raw.execute(f"SELECT coalesce(max(id), 0) + 1 FROM {table}").fetchone()[0]
+        known.update((digests[content], first + place) for place, content in enumerate(made))
+        self._raw.executemany(
+            f"INSERT INTO {table} (id, digest) VALUES (?, ?)",
+            [(known[digests[content]], digests[content]) for content in made],
+        )
+        return {content: known[digest] for content, digest in digests.items()}, made
 
     def _id_of(self, table: str, key: Mapping[str, Any], rest: Mapping[str, Any] | None = None) -> int:
         values = {**key, **(rest or {})}
@@ -95,6 +111,10 @@ class Interned:
             insert = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks}) RETURNING id"
             known = self._raw.execute(insert, tuple(values.values())).fetchone()
         return int(known[0])
+
+
+def _chunks(values: list[str], size: int = 500) -> Iterator[list[str]]:
+    return (values[start : start + size] for start in range(0, len(values), size))
 
 
 def _remember(memory: dict[K, int], key: K, number: int) -> None:

@@ -7,10 +7,8 @@ import sqlite3
 import threading
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 from catalogdb.errors import DatabaseError, SchemaOutdated, SchemaTooNew
@@ -19,6 +17,9 @@ from catalogdb.store.engine import database_path, driver_connection, failures_of
 
 HEAD = "0001"
 """The newest revision. A test holds it equal to the scripts' head, so that opening a catalog needs no Alembic run."""
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
 
 _lock = threading.Lock()
 
@@ -30,8 +31,14 @@ def scripts_directory() -> Path:
     return installed if installed.is_dir() else package.parent / "migrations"
 
 
+def _scripts() -> ScriptDirectory:
+    from alembic.script import ScriptDirectory  # noqa: PLC0415  # 150 ms that a catalog at head needn't pay
+
+    return ScriptDirectory(str(scripts_directory()))
+
+
 def script_head() -> str:
-    head = ScriptDirectory(str(scripts_directory())).get_current_head()
+    head = _scripts().get_current_head()
     if head is None:
         raise DatabaseError(f"{scripts_directory()}: no migrations found; reinstall catalogdb")
     return head
@@ -93,6 +100,9 @@ def _backup_name(path: Path, revision: str) -> Path:
 
 def _migrate(connection: Connection) -> None:
     """Runs the chain under one process lock and SQLite's write lock; foreign keys off, so that no batch cascades."""
+    from alembic import command  # noqa: PLC0415  # as above
+    from alembic.config import Config  # noqa: PLC0415  # as above
+
     config = Config()
     config.set_main_option("script_location", str(scripts_directory()).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -117,7 +127,7 @@ def _use_wal(connection: Connection) -> None:
 
 
 def _is_known(revision: str) -> bool:
-    return any(script.revision == revision for script in ScriptDirectory(str(scripts_directory())).walk_revisions())
+    return any(script.revision == revision for script in _scripts().walk_revisions())
 
 
 def _mismatch(connection: Connection, revision: str) -> SchemaOutdated | SchemaTooNew:

@@ -83,7 +83,12 @@ class Writer:
         execute = self._connection.exec_driver_sql
         at = now()
         newest = execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'checkpoints'").scalar_one()
-        execute(UPSERT, [self._row(root_id, resolution, fingerprint, at) for resolution, fingerprint in resolved])
+        param_sets = self._interned.param_sets([resolution.params for resolution, _ in resolved])
+        rows = [
+            self._row(root_id, resolution, fingerprint, param_sets.get(resolution.params), at)
+            for resolution, fingerprint in resolved
+        ]
+        execute(UPSERT, rows)
         ids = self.ids(root_id, [resolution.candidate.rel_path for resolution, _ in resolved])
         known = [(checkpoint_id,) for checkpoint_id in ids.values() if checkpoint_id <= newest]
         if known:
@@ -143,7 +148,9 @@ class Writer:
             (now(), json.dumps(texts) if texts else None, root_id),
         )
 
-    def _row(self, root_id: int, resolution: Resolution, fingerprint: int, at: str) -> tuple[Any, ...]:
+    def _row(
+        self, root_id: int, resolution: Resolution, fingerprint: int, param_set_id: int | None, at: str
+    ) -> tuple[Any, ...]:
         candidate, fields, weights = resolution.candidate, resolution.fields, resolution.weights
         stamp = candidate.stamp
         values = [fields[name].value if name in fields else None for name in FIELD_NAMES]
@@ -169,7 +176,7 @@ class Writer:
             weights.num_tensors if weights else None,
             json.dumps(dict(weights.dtypes)) if weights else None,
             weights.fingerprint if weights else None,
-            self._interned.param_set(resolution.params),
+            param_set_id,
             self._interned.provenance_set({name: value.origin for name, value in fields.items()}),
             json.dumps(texts) if texts else None,
             at,

@@ -24,7 +24,7 @@ def change(tree: Tree, count: int) -> list[str]:
 
 
 def _idle(tree: Tree) -> list[str]:
-    """Names that may be changed: not yet touched in this round, nor linked with one that was, and no link to nothing."""
+    """Names that may be changed: not yet touched in this round, nor linked with one that was; no links to nothing."""
     inodes = {tree.inodes.get(path) for path in tree.touched}
     inodes |= {tree.disk(path).lstat().st_ino for path in tree.touched if os.path.lexists(tree.disk(path))}
     busy = tree.touched | {tree.target(path) for path in tree.touched if path in tree.entries}
@@ -46,12 +46,14 @@ def _pick(tree: Tree, *, links: bool = False, whole: bool = False) -> str | None
 
 
 def _pick_site(tree: Tree, *, only_open: bool) -> Site | None:
+    idle = set(_idle(tree))
     sites = [
         site
         for site in tree.sites
         if (site.open or not only_open)
         and tree.own(site)
         and not any(path.startswith(f"{site.folder}/") for path in tree.touched)
+        and all(path in idle or tree.target(path) is None for path in tree.own(site))
     ]
     return tree.rng.choice(sites) if sites else None
 
@@ -304,10 +306,10 @@ def touch(tree: Tree) -> bool:
 
 
 def copy(tree: Tree) -> bool:
-    """``cp -p``: the same time, another inode."""
+    """``cp -p``: the same time, another inode. Not of a linked one: it might get the inode of a link that is gone."""
     path = _pick(tree)
     new = f"copies/{_silent_name(tree, path)}" if path else ""
-    if path is None or tree.entries[path].copied or not tree.is_free(new):
+    if path is None or tree.entries[path].copied or tree.entries[path].linked or not tree.is_free(new):
         return False
     status = tree.disk(path).stat()
     entry = tree.entries[path]
@@ -346,7 +348,9 @@ def repoint(tree: Tree) -> bool:
         return False
     tree.drop_sidecar(link)
     tree.disk(link).unlink()
-    tree.disk(link).symlink_to(tree.rng.choice(others).rpartition("/")[2])
+    target = tree.rng.choice(others)
+    tree.disk(link).symlink_to(target.rpartition("/")[2])
+    tree.entries[target].linked = True
     tree.touched.add(link)
     return True
 

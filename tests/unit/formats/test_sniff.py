@@ -46,6 +46,10 @@ def zip_file(**entries: bytes) -> bytes:
         (b"\x00" * 1024, None),
         (b"function{ return 1; }", None),
         (b"hello, world", None),
+        (pickle.dumps({"a": 1}, protocol=0), "pickle"),
+        (pickle.dumps({"a": 1}, protocol=1), "pickle"),
+        (b'{"metadata": {"total_size": 1}, "weight_map": {}}', "index"),
+        (b'{"model_type": "bert"}', None),
         (b"PK", "zip"),
     ],
 )
@@ -55,20 +59,6 @@ def test_the_first_bytes_decide(content: bytes, expected: str | None) -> None:
 
 def test_the_magic_is_the_one_that_pickle_writes() -> None:
     assert LEGACY_MAGIC in pickle.dumps(support.LEGACY_MAGIC, protocol=2)
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (pickle.dumps(support.LEGACY_MAGIC, protocol=2), "torch_legacy"),
-        (pickle.dumps({"epoch": 1}, protocol=3), "pickle"),
-        (tar_file(), "tar"),
-    ],
-)
-def test_formats_without_a_reader_are_named(tmp_path: Path, content: bytes, expected: str) -> None:
-    header = support.read_bytes(tmp_path, content, "x.pth.tar")
-    assert (header.format, header.state, header.reason) == (expected, "ready", None)
-    assert header.bytes_read == len(content)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +73,8 @@ def test_formats_without_a_reader_are_named(tmp_path: Path, content: bytes, expe
             "foreign",
             "a TorchScript archive",
         ),
+        (tar_file(), "foreign", "a tar without torch's pickle"),
+        (pickle.dumps([1, 2]), "foreign", "a pickle, but not of a dict"),
         (struct.pack("<Q", 2**63) + b"{", "unreadable", "safetensors header of 9223372036854775808 bytes"),
     ],
 )

@@ -81,9 +81,12 @@ def test_a_checkpoint_that_is_no_mapping(tmp_path: Path, value: object) -> None:
     assert read_header(save(tmp_path, value)).state == "ready"
 
 
-def test_a_whole_module_is_described_without_its_class(tmp_path: Path) -> None:
-    header = read_header(save(tmp_path, model()))
-    assert (header.state, header.weights) == ("ready", None)
+def test_a_whole_module_is_read_as_its_state_dict(tmp_path: Path) -> None:
+    net = model()
+    net.register_buffer("scratch", torch.zeros(3), persistent=False)
+    check_model(read_header(save(tmp_path, net)), net)
+    wrapped = read_header(save(tmp_path, {"epoch": 1, "model": torch.nn.DataParallel(net)}))
+    assert (wrapped.weights_prefix, len(wrapped.tensors)) == ("module.", len(net.state_dict()))
 
 
 def test_tied_weights_are_counted_once(tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""What names say, by tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from catalogdb.resolve.names import counters, experiment, path_patterns
+
+
+@pytest.mark.parametrize(
+    ("name", "epoch", "step"),
+    [
+        ("epoch=10-step=5420.ckpt", 10, 5420),
+        ("epoch=0-step=0.ckpt", 0, 0),
+        ("epoch=3-step=100-v1.ckpt", 3, 100),
+        ("step=100.ckpt", None, 100),
+        ("epoch=007.ckpt", 7, None),
+        ("epoch=3-val_loss=0.32.ckpt", 3, None),
+        ("val_loss=0.32-epoch=3.ckpt", 3, None),
+        ("run_epoch=3_step=4.pt", 3, 4),
+        ("epoch=3-global_step=40.pt", 3, 40),
+        ("last-epoch=2.ckpt", 2, None),
+        ("epoch=2-step=58.pth.tar", 2, 58),
+        ("epoch=2-step=58.safetensors", 2, 58),
+        ("last-v1.ckpt", None, None),
+        ("best.ckpt", None, None),
+        ("epoch02-val_loss0.32.ckpt", None, None),
+        ("epoch=1.5.ckpt", None, None),
+        ("epoch=-1.ckpt", None, None),
+        ("myepoch=3.ckpt", None, None),
+        ("xstep=3.ckpt", None, None),
+        ("epoch=3-epoch=4.ckpt", None, None),
+        ("epoch=3-epoch=3.ckpt", 3, None),
+        ("epoch=3.ckpt.ckpt", None, None),
+        ("epoch=9999999999999.ckpt", None, None),
+        ("epoch=.ckpt", None, None),
+        ("epoch=three.ckpt", None, None),
+        ("checkpoint-500.pt", None, None),
+        ("epoch=٣.ckpt", None, None),
+    ],
+)
+def test_counters(name: str, epoch: int | None, step: int | None) -> None:
+    expected = {"epoch": epoch, "global_step": step}
+    assert counters(name) == {field: value for field, value in expected.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("path", "architecture", "backbone"),
+    [
+        ("dbnet-resnet50-20251018/checkpoints/x.ckpt", "dbnet", "resnet50"),
+        ("DBNet_ResNet18/x.ckpt", "dbnet", "resnet18"),
+        ("dbnetpp/x.ckpt", "dbnetpp", None),
+        ("company/x.ckpt", None, None),
+        ("japan-2025/expand/x.ckpt", None, None),
+        ("pan/x.ckpt", "pan", None),
+        ("aircraft/crafts/x.ckpt", None, None),
+        ("resnet1012/x.ckpt", None, None),
+        ("a/craft_mobilenetv3_small_050/x.ckpt", "craft", "mobilenetv3_small_050"),
+        ("efficientnet_v2_s/x.ckpt", None, "efficientnet_v2_s"),
+        ("efficientnet_b0/x.ckpt", None, "efficientnet_b0"),
+        ("efficientnet_b01/x.ckpt", None, None),
+        ("dbnet/craft/x.ckpt", "craft", None),
+        ("dbnet-vs-craft/x.ckpt", None, None),
+        ("pan/dbnet-vs-craft/x.ckpt", None, None),
+        ("pan/x-dbnet.ckpt", "dbnet", None),
+        ("dbnet-dbnet/x.ckpt", "dbnet", None),
+        ("x.ckpt", None, None),
+    ],
+)
+def test_path_patterns_are_whole_words_and_the_nearest_part_decides(
+    path: str, architecture: str | None, backbone: str | None
+) -> None:
+    expected = {"architecture": architecture, "backbone": backbone}
+    assert path_patterns(path) == {field: value for field, value in expected.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/root/exp/checkpoints/x.ckpt", "exp"),
+        ("/root/exp/Checkpoints/x.ckpt", "exp"),
+        ("/root/a/exp/weights/x.pt", "exp"),
+        ("/root/exp/x.ckpt", "exp"),
+        ("/root/exp/checkpoints/epoch=1-val/loss=0.1.ckpt", "exp"),
+        ("/root/checkpoints/x.ckpt", "root"),
+        ("/root/checkpoints/a/x.ckpt", "root"),
+        ("/root/x.ckpt", None),
+        ("/root/checkpoints/exp/checkpoints/x.ckpt", "exp"),
+    ],
+)
+def test_the_experiment_is_the_folder_above_checkpoints_else_the_file_s_own(path: str, expected: str | None) -> None:
+    assert experiment(path, "/root") == expected
+
+
+def test_a_root_named_like_a_checkpoint_folder_is_one() -> None:
+    assert experiment("/exp/checkpoints/x.ckpt", "/exp/checkpoints") == "exp"
