@@ -65,8 +65,9 @@ class Catalog:
         """Brings the rows of ``roots`` in line with the disk, and reads only what changed; ``full`` reads everything.
 
         Raises RootError for a root that can't be scanned, before anything is written. Everything else that is wrong
-        with single files is in the report. ``workers`` is the number of reading threads, worth it where the disk,
-        not the processor, is slow; ``config_names`` are the plain configs looked for beside a checkpoint.
+        with single files is in the report. ``workers`` is the number of processes that read a large tree, by default
+        one for each processor (on Linux, where no other thread runs); ``config_names`` are the plain configs that are
+        looked for beside a checkpoint.
         """
         from catalogdb.ingest import Ingest  # noqa: PLC0415  # 150 ms, pydantic's most, that asking needn't pay
         from catalogdb.resolve import ResolverChain  # noqa: PLC0415  # as above
@@ -78,7 +79,7 @@ class Catalog:
                 ResolverChain(self._tiers(use_wandb=use_wandb)),
                 suffixes=self._settings.suffixes,
                 config_names=config_names,
-                workers=workers or 1,
+                workers=workers,
                 full=full,
                 on_progress=on_progress,
             )

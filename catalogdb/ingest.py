@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-from catalogdb.discovery import PLAIN_CONFIGS, Walk, fingerprint, state_of
-from catalogdb.formats import glance, read_header
+from catalogdb.discovery import PLAIN_CONFIGS, Walk, fingerprint
+from catalogdb.reading import CandidateReader, Reader, Reading, ReadingProcesses, can_fork
 from catalogdb.records import (
     TIERS,
     Candidate,
-    CheckpointHeader,
     Finding,
     Problem,
     Progress,
@@ -24,7 +23,7 @@ from catalogdb.records import (
     State,
     Tier,
 )
-from catalogdb.resolve import Answer, ResolverChain, merge
+from catalogdb.resolve import ResolverChain
 from catalogdb.store import Known, Ledger, Root
 
 LOOKAHEAD = 20_000
@@ -33,23 +32,15 @@ LOOKAHEAD = 20_000
 BATCH = 512
 """Checkpoints per transaction."""
 
-SLICE = 32
-"""Checkpoints per task of a reading thread."""
+WORTH_PROCESSES = 2_000
+"""Checkpoints to read from which on reading in several processes pays."""
+
+MAX_PROCESSES = 8
+"""Beyond, the one writer is the narrow place."""
 
 COUNTED = (*TIERS, "new", "updated", "unchanged", "moved", "missing", "writing", "unreadable")
 STATE_COUNTS: dict[State, str] = {"writing": "writing", "unreadable": "unreadable", "truncated": "unreadable"}
 """The count of the report that a state adds to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A candidate with what its own bytes and the tiers say; ``header`` is None where the file vanished meanwhile."""
-
-    candidate: Candidate
-    fingerprint: int
-    header: CheckpointHeader | None
-    answers: tuple[Answer, ...] = ()
-    barred: bool = False
 
 
 @dataclass(slots=True)
@@ -73,7 +64,7 @@ class Ingest:
         *,
         suffixes: tuple[str, ...],
         config_names: tuple[str, ...] = PLAIN_CONFIGS,
-        workers: int = 1,
+        workers: int | None = None,
         full: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
         clock: Callable[[], float] = time.time,
@@ -91,9 +82,10 @@ class Ingest:
         """Brings the rows of ``roots`` (absolute paths of folders that can be listed) in line with the disk."""
         started = time.perf_counter()
         tally = Tally(Counter(), [])
-        with _without_cycle_collection(), self._readers() as pool:
+        reader = CandidateReader(self._chain, full=self._full, clock=self._clock)
+        with _without_cycle_collection(), Readers(reader, self._workers) as readers:
             for root in roots:
-                self._scan_root(root, tally, pool)
+                self._scan_root(root, tally, readers)
         self._ledger.optimize()
         return ScanReport(
             roots=tuple(roots),
@@ -103,10 +95,7 @@ class Ingest:
             **{name: tally.counts[name] for name in COUNTED},
         )
 
-    def _readers(self) -> AbstractContextManager[ThreadPoolExecutor | None]:
-        return ThreadPoolExecutor(self._workers, "catalogdb-read") if self._workers > 1 else nullcontext()
-
-    def _scan_root(self, path: str, tally: Tally, pool: ThreadPoolExecutor | None) -> None:
+    def _scan_root(self, path: str, tally: Tally, readers: Readers) -> None:
         root, rows, foreign = self._ledger.open_root(path)
         walk = Walk(root.path, below=root.below, suffixes=self._suffixes, config_names=self._config_names)
         moved: set[int] = set()
@@ -117,8 +106,10 @@ class Ingest:
             moves = self._ledger.follow_moves(root, [candidate for candidate, _, _ in changed])
             moved.update(moves.values())
             self._report(tally)
-            for start in range(0, len(changed), BATCH):
-                self._take(root, changed[start : start + BATCH], moves, moved, tally, pool)
+            batches = [changed[start : start + BATCH] for start in range(0, len(changed), BATCH)]
+            candidates = ([candidate for candidate, _, _ in batch] for batch in batches)
+            for batch, readings in zip(batches, readers.of(len(changed)).read_batches(candidates), strict=True):
+                self._take(root, batch, readings, moves, moved, tally)
                 self._report(tally)
         gone = [row for rel_path, row in rows.items() if _was_listed(rel_path, walk.unlisted)]
         missing = [row.id for row in gone if row.state != "missing" and row.id not in moved]
@@ -156,89 +147,72 @@ class Ingest:
     def _take(
         self,
         root: Root,
-        changed: Sequence[tuple[Candidate, int, Known | None]],
+        batch: Sequence[tuple[Candidate, int, Known | None]],
+        readings: Sequence[Reading],
         moves: dict[str, int],
         moved: set[int],
         tally: Tally,
-        pool: ThreadPoolExecutor | None,
     ) -> None:
-        """Reads one batch, then writes it in one transaction."""
-        readings = self._read_all([(candidate, mark) for candidate, mark, _ in changed], pool)
+        """Writes one batch in one transaction."""
         resolved: list[tuple[Resolution, int]] = []
         foreign: list[tuple[str, int, str | None]] = []
         vanished: list[int] = []
-        for reading, (candidate, mark, known) in zip(readings, changed, strict=True):
+        for reading, (candidate, mark, known) in zip(readings, batch, strict=True):
             if known is not None and known.id in moved:
                 known = None
             row_id = moves.get(candidate.rel_path, known.id if known else None)
-            if reading.header is None:
+            if reading.header_state is None:
                 vanished.extend([row_id] if row_id is not None else [])
                 continue
-            if reading.header.state == "foreign" and row_id is None and candidate.source("sidecar") is None:
-                foreign.append((candidate.rel_path, mark, reading.header.reason))
+            if reading.header_state == "foreign" and row_id is None and candidate.source("sidecar") is None:
+                foreign.append((candidate.rel_path, mark, reading.reason))
                 continue
-            resolution = self._resolve(reading, row_id)
+            resolution = reading.resolve(self._earlier(row_id, candidate))
             resolved.append((resolution, mark))
             event = "moved" if candidate.rel_path in moves else "new" if known is None else "updated"
             tally.counts.update((event, resolution.source, STATE_COUNTS.get(resolution.state, "ready")))
             tally.problems.extend(resolution.problems)
         self._ledger.write(root, resolved, foreign, vanished)
         tally.counts["missing"] += len(vanished)
-        tally.resolved += len(changed)
+        tally.resolved += len(batch)
 
-    def _resolve(self, reading: Reading, row_id: int | None) -> Resolution:
-        assert reading.header is not None
-        candidate, header = reading.candidate, reading.header
-        if reading.barred:
-            state: State = "unreadable"
-        else:
-            state = state_of(header.state, candidate.stamp, now=self._clock())
+    def _earlier(self, row_id: int | None, candidate: Candidate) -> Callable[[Tier], Finding | None]:
+        """What a tier said of the row before, as long as the file is unchanged."""
 
         def earlier(tier: Tier) -> Finding | None:
             return self._ledger.said_before(row_id, candidate.stamp, tier) if row_id is not None else None
 
-        resolution = merge(candidate, header, state, reading.answers, earlier)
-        return replace(resolution, recheck=True) if reading.barred else resolution
-
-    def _read_all(self, work: Sequence[tuple[Candidate, int]], pool: ThreadPoolExecutor | None) -> list[Reading]:
-        if pool is None or len(work) <= SLICE:
-            return [self._read(candidate, mark) for candidate, mark in work]
-        slices = [work[start : start + SLICE] for start in range(0, len(work), SLICE)]
-        read = pool.map(lambda some: [self._read(candidate, mark) for candidate, mark in some], slices)
-        return [reading for some in read for reading in some]
-
-    def _read(self, candidate: Candidate, mark: int) -> Reading:
-        barred = False
-        try:
-            if candidate.source("sidecar") is not None and not self._full:
-                reading = self._glance(candidate, mark)
-                if reading is not None:
-                    return reading
-            header = read_header(candidate.path)
-        except FileNotFoundError:
-            return Reading(candidate, mark, None)
-        except OSError as error:
-            barred = True
-            header = CheckpointHeader(None, "unreadable", f"can't be read: {error.strerror or error}")
-        return Reading(candidate, mark, header, self._chain.ask(candidate, header), barred)
-
-    def _glance(self, candidate: Candidate, mark: int) -> Reading | None:
-        """The fast path: a sidecar without fault that agrees with the epoch and step of the file; else None.
-
-        It has to have the metric that was monitored as well: without it, the file's own score counts.
-        """
-        header = glance(candidate.path)
-        if header is None:
-            return None
-        answers = self._chain.ask(candidate, header)
-        found = next((answer.finding for answer in answers if answer.tier == "yaml"), None)
-        if found is None or found.problems or "monitor" not in found.fields:
-            return None
-        return Reading(candidate, mark, header, answers) if found.fields["monitor"].value in found.metrics else None
+        return earlier
 
     def _report(self, tally: Tally) -> None:
         if self._on_progress is not None:
             self._on_progress(Progress(tally.found, tally.resolved, tally.total, len(tally.problems)))
+
+
+class Readers:
+    """The reader for so many candidates: this process, or for many of them several, started when first needed.
+
+    ``workers`` is their number; 1 is this process alone, None as many as there are processors, up to 8.
+    """
+
+    def __init__(self, reader: CandidateReader, workers: int | None) -> None:
+        self._reader = reader
+        self._workers = workers
+        self._processes: ReadingProcesses | None = None
+
+    def of(self, candidates: int) -> Reader:
+        if self._processes is None and candidates >= WORTH_PROCESSES:
+            count = self._workers or min(len(os.sched_getaffinity(0)), MAX_PROCESSES) if can_fork() else 1
+            if count > 1:
+                self._processes = ReadingProcesses(self._reader, count)
+        return self._processes if self._processes is not None and candidates >= WORTH_PROCESSES else self._reader
+
+    def __enter__(self) -> Readers:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._processes is not None:
+            self._processes.close()
 
 
 @contextmanager

@@ -213,9 +213,9 @@ class ParamGroup:
 
     __slots__ = ("_digest", "_hash", "params")
 
-    def __init__(self, params: tuple[Param, ...]) -> None:
+    def __init__(self, params: tuple[Param, ...], digest: str | None = None) -> None:
         self.params = params
-        self._digest: str | None = None
+        self._digest = digest
         self._hash: int | None = None
 
     @property

@@ -26,6 +26,7 @@ LEVELS = {
     "store": 2,
     "lightning": 2,
     "query": 3,
+    "reading": 3,
     "ingest": 4,
     "lookup": 4,
     "catalog": 5,
@@ -64,6 +65,7 @@ CAGES = {
     "pytorch_lightning": {"lightning"},
     "torch": set(),
     "pickle": set(),
+    "marshal": {"reading"},
     "zipfile": set(),
 }
 """Third parties (and dangerous standard modules) with the rooms that may import them."""

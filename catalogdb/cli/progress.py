@@ -26,6 +26,7 @@ def progress_bar(*, wanted: bool) -> Iterator[Callable[[Progress], None] | None]
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
+        auto_refresh=False,
     )
     task = bar.add_task("scan", total=None, found=0, rate="")
 
@@ -37,6 +38,7 @@ def progress_bar(*, wanted: bool) -> Iterator[Callable[[Progress], None] | None]
             completed=progress.resolved,
             found=progress.found,
             rate=f"{speed:,.0f}/s" if speed else "",
+            refresh=True,
         )
 
     with bar:

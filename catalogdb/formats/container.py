@@ -42,6 +42,10 @@ class Container(Protocol):
     @property
     def format(self) -> str: ...
 
+    @property
+    def bytes_read(self) -> int:
+        """Of the file, so far."""
+
     def read_checkpoint(self) -> object:
         """The pickle as data."""
 

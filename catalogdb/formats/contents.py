@@ -42,6 +42,7 @@ def read_contents(container: Container) -> CheckpointHeader:
         weights_prefix=None if weighed is None else weighed.prefix,
         weights_bytes=own,
         storage_bytes=stored,
+        bytes_read=container.bytes_read,
     )
 
 

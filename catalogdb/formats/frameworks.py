@@ -46,9 +46,10 @@ Checkpoint = Mapping[Any, Any]
 
 
 def read_facts(checkpoint: Checkpoint, read_tensor: ReadTensor) -> Facts:
-    for is_its, read in _FRAMEWORKS:
-        if is_its(checkpoint):
-            return read(checkpoint, read_tensor)
+    if not _TELLING.isdisjoint(checkpoint):
+        for is_its, read in _FRAMEWORKS:
+            if is_its(checkpoint):
+                return read(checkpoint, read_tensor)
     return _plain(checkpoint, read_tensor)
 
 
@@ -254,3 +255,18 @@ _FRAMEWORKS: tuple[tuple[Callable[[Checkpoint], bool], Callable[[Checkpoint, Rea
     (_has("network_weights", "current_epoch", "trainer_name"), _nnunet),
     (_is_detectron, _detectron),
 )
+
+_TELLING = frozenset(
+    {
+        VERSION_KEY,
+        "meta",
+        "train_args",
+        "arch",
+        "extra_state",
+        "global_steps",
+        "checkpoint_version",
+        "network_weights",
+        "iteration",
+    }
+)
+"""Each framework needs one of these keys."""

@@ -33,21 +33,32 @@ def read_header(checkpoint: str | BinaryIO) -> CheckpointHeader:
     """
     if not isinstance(checkpoint, str):
         return read_source(ByteSource.of_file(checkpoint))
-    fd = os.open(checkpoint, OPEN_FLAGS)
+    return _read_path(checkpoint, folders=True)
+
+
+def _read_path(path: str, *, folders: bool = False, beside: bool = True) -> CheckpointHeader:
+    """``folders`` and ``beside``: whether a folder is looked into, and files beside this one. What a folder or an index
+    names is read without: neither can lead on, or back to itself."""
+    fd = os.open(path, OPEN_FLAGS)
     try:
         status = os.fstat(fd)
-        if stat.S_ISDIR(status.st_mode):
-            return read_folder(checkpoint, read_header)
+        if folders and stat.S_ISDIR(status.st_mode):
+            return read_folder(path, _read_path)
         if not stat.S_ISREG(status.st_mode):
             return CheckpointHeader(None, "foreign", "not a regular file")
-        return read_source(ByteSource.of_descriptor(fd, status.st_size), checkpoint)
+        return read_source(ByteSource.of_descriptor(fd, status.st_size), path if beside else None)
     finally:
         os.close(fd)
 
 
+def _read_shard(path: str) -> CheckpointHeader:
+    return _read_path(path, beside=False)
+
+
 def read_source(source: ByteSource, path: str | None = None) -> CheckpointHeader:
     """The header of a file. ``path`` is where it lies, for formats that have other files beside it."""
-    return replace(_read(source, path), bytes_read=source.bytes_read)
+    header = _read(source, path)
+    return header if header.bytes_read == source.bytes_read else replace(header, bytes_read=source.bytes_read)
 
 
 def _read(source: ByteSource, path: str | None) -> CheckpointHeader:
@@ -73,7 +84,7 @@ def _read_kind(kind: Kind, source: ByteSource, path: str | None) -> CheckpointHe
     if kind == "tar":
         return read_tar(source, read_source)
     if kind == "index":
-        return read_index(source, path, read_header)
+        return read_index(source, path, _read_shard)
     container: Container
     if kind == "zip":
         container = TorchZip(source)

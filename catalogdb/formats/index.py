@@ -31,7 +31,7 @@ def read_index(
     if not isinstance(weight_map, dict):
         raise Foreign("JSON without a weight_map")
     if path is None:
-        raise Refused("an index, of which only the file is given: its shards lie beside it")
+        raise Refused("an index without what lies beside it")
     folder = path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
     headers = [_read_shard(folder, name, read_header) for name in _shards(weight_map)]
     return _merge(weight_map, headers)

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from catalogdb.formats.pickle_rebuild import charge_text, make_global, safe_key, stub
+from catalogdb.formats.pickle_rebuild import KNOWN, charge_text, make_global, safe_key, stub
 from catalogdb.formats.pickle_values import GlobalRef, Meter, Stub, TensorRef
 from catalogdb.formats.source import Refused
 
@@ -37,11 +37,9 @@ def memo_key(index: int) -> bytes:
 
 
 class Machine:
-    """One pickle being read. ``marks`` are stack heights.
-
-    Each opcode's method takes the position after the opcode and returns the one after its argument. They raise
-    Refused, IndexError (empty stack, end of data), KeyError (memo), ValueError and struct.error for malformed input.
-    """
+    """One pickle being read. ``marks`` are stack heights. Each opcode's method takes the position after the opcode and
+    returns the one after its argument; they raise Refused, IndexError (empty stack, end of data), KeyError (memo),
+    ValueError and struct.error for malformed input."""
 
     def __init__(self, data: bytes, persistent: Callable[[object], object]) -> None:
         self.data = data
@@ -100,6 +98,12 @@ class Machine:
         return pos + 8
 
     def global_(self, pos: int) -> int:
+        known = KNOWN.get(
+            self.data[pos : self.data.find(b"\n", self.data.find(b"\n", pos, pos + 80) + 1, pos + 80) + 1]
+        )
+        if known is not None:
+            self.stack.append(known)
+            return pos + len(known.module) + len(known.name) + 2
         module, pos = self._line(pos)
         name, pos = self._line(pos)
         self.stack.append(self._name(str(module, "utf-8", "replace"), str(name, "utf-8", "replace")))

@@ -147,7 +147,10 @@ class _Reader(Machine):
             for _ in repeat(None, MAX_STEPS):
                 op = data[pos]
                 pos += 1
-                if op == 0x72:  # LONG_BINPUT
+                if op == 0x71:  # BINPUT
+                    memo[data[pos : pos + 1]] = stack[-1]
+                    pos += 1
+                elif op == 0x72:  # LONG_BINPUT
                     raw = data[pos : pos + 4]
                     if raw[2] > 15 or raw[3] or not raw[1]:
                         raw = memo_key(u32(data, pos)[0])
@@ -167,6 +170,9 @@ class _Reader(Machine):
                         raise Refused("the pickle holds too much text")
                     push(str(data[begin:end], "utf-8", "replace"))
                     pos = end
+                elif op == 0x6A:  # LONG_BINGET
+                    push(memo[memo_key(u32(data, pos)[0])])
+                    pos += 4
                 elif op == 0x28:  # MARK
                     if data[pos] == 0x28:
                         found = _TENSOR(data, pos - 1)
@@ -179,12 +185,14 @@ class _Reader(Machine):
                 elif op == 0x4B:  # BININT1
                     push(data[pos])
                     pos += 1
-                elif op == 0x52:  # REDUCE
-                    args = pop()
-                    stack[-1] = self.make(stack[-1], args)
+                elif op == 0x7D:  # EMPTY_DICT
+                    push({})
                 elif op == 0x74:  # TUPLE
                     at = marks.pop()
                     stack[at:] = (tuple(stack[at:]),)
+                elif op == 0x52:  # REDUCE
+                    args = pop()
+                    stack[-1] = self.make(stack[-1], args)
                 elif op == 0x29:  # EMPTY_TUPLE
                     push(())
                 elif op == 0x89:  # NEWFALSE
@@ -203,15 +211,9 @@ class _Reader(Machine):
                     last = pop()
                     middle = pop()
                     stack[-1] = (stack[-1], middle, last)
-                elif op == 0x6A:  # LONG_BINGET
-                    push(memo[memo_key(u32(data, pos)[0])])
-                    pos += 4
                 elif op == 0x4A:  # BININT
                     push(_I32(data, pos)[0])
                     pos += 4
-                elif op == 0x71:  # BINPUT
-                    memo[data[pos : pos + 1]] = stack[-1]
-                    pos += 1
                 elif op == 0x94:  # MEMOIZE
                     memo[memo_key(len(memo))] = stack[-1]
                 elif op == 0x8C:  # SHORT_BINUNICODE
@@ -228,8 +230,6 @@ class _Reader(Machine):
                 elif op == 0x47:  # BINFLOAT
                     push(_F64(data, pos)[0])
                     pos += 8
-                elif op == 0x7D:  # EMPTY_DICT
-                    push({})
                 elif op == 0x2E:  # STOP
                     return pop()
                 else:

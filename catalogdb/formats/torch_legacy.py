@@ -30,6 +30,10 @@ class TorchLegacy:
         self._spans = Spans(source)
         self._pids: dict[str, tuple[object, ...]] = {}
 
+    @property
+    def bytes_read(self) -> int:
+        return self._source.bytes_read
+
     def read_checkpoint(self) -> object:
         stream = PickleStream(self._source)
         if stream.read() != MAGIC:
@@ -96,6 +100,10 @@ class BarePickle:
     def __init__(self, source: ByteSource) -> None:
         self._source = source
         self._spans = Spans(source)
+
+    @property
+    def bytes_read(self) -> int:
+        return self._source.bytes_read
 
     def read_checkpoint(self) -> object:
         checkpoint = PickleStream(self._source).read()

@@ -3,8 +3,8 @@
 Layout after ``torch/serialization.py`` (_legacy_load: legacy_load). ``storages``: a pickled count, then for each a
 pickle ``(key, location, type)``, 8 bytes, the number of elements, and the elements; then a pickled list of views
 ``(key, root's key, offset, size)``. ``tensors``: a pickled count, then for each a pickle ``(key, storage's key,
-type)``, 4 bytes of dimensions, 4 that are skipped, sizes, strides and offset of 8 bytes each. ``pickle``: the object, whose
-persistent ids are those keys, or ``(class, file, source)``.
+type)``, 4 bytes of dimensions, 4 that are skipped, sizes, strides and offset of 8 bytes each. ``pickle``: the object,
+whose persistent ids are those keys, or ``(class, file, source)``.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ class TorchTar:
         self._members = members
         self._spans = Spans(source)
         self._objects: dict[int, StorageRef | TensorRef] = {}
+
+    @property
+    def bytes_read(self) -> int:
+        return self._source.bytes_read
 
     def read_checkpoint(self) -> object:
         try:

@@ -29,6 +29,10 @@ class TorchZip:
         self._storages: dict[str, bytes | None] = {}
         self._big_endian: bool | None = None
 
+    @property
+    def bytes_read(self) -> int:
+        return self._source.bytes_read
+
     def read_checkpoint(self) -> object:
         entry = self._find("data.pkl")
         if entry is None:
@@ -102,20 +106,24 @@ class TorchZip:
 def _find_stem(directory: Directory) -> str:
     """The one top folder. torch's reader asks for a ``version`` record, so a zip without is not torch's."""
     names = directory.names
-    stems = [name[: -len("/data.pkl")] for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
+    first = next(iter(names), "")  # torch writes data.pkl first
+    stems = [first[:-9]] if first.endswith("/data.pkl") and first.count("/") == 1 else []
+    prefix = f"{stems[0]}/" if stems else ""
+    if not stems or not (min(names).startswith(prefix) and max(names).startswith(prefix)):  # so do all between, then
+        stems = [name[:-9] for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
     if not stems:
         raise Foreign("a zip without data.pkl")
     stem = stems[0]
     prefix = f"{stem}/"
-    if f"{stem}/constants.pkl" in names and any(name.startswith(f"{stem}/code/") for name in names):
+    if f"{prefix}constants.pkl" in names and any(name.startswith(f"{prefix}code/") for name in names):
         raise Foreign("a TorchScript archive")
-    if f"{stem}/version" not in names and f"{stem}/.data/version" not in names:
+    if f"{prefix}version" not in names and f"{prefix}.data/version" not in names:
         raise Foreign("a zip with a data.pkl, but without torch's version record")
     if len(stems) > 1:
         raise Refused("the zip has two data.pkl")
-    if not (min(names).startswith(prefix) and max(names).startswith(prefix)):  # so do all between them, then
-        name = next(name for name in names if not name.startswith(prefix))
-        raise Refused(f"the zip has an entry outside its folder ({name[:80]!r})")
+    if not (min(names).startswith(prefix) and max(names).startswith(prefix)):
+        outside = next(name for name in names if not name.startswith(prefix))
+        raise Refused(f"the zip has an entry outside its folder ({outside[:80]!r})")
     if ".." in "/".join(names):
         climbing = next((name for name in names if ".." in name.split("/")), None)
         if climbing is not None:

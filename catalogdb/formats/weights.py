@@ -6,7 +6,6 @@ import hashlib
 import struct
 from collections.abc import Callable, Mapping
 from itertools import chain
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from catalogdb.formats.modules import is_module, module_tensors
@@ -126,16 +125,21 @@ def fingerprint(tensors: Mapping[str, Tensor], checksums: Checksums) -> str | No
     isn't known. A digest of each kind of fact in one piece: a line per tensor takes three times as long (0.9 µs)."""
     if None in checksums:
         return None
-    facts = sorted(zip(tensors, tensors.values(), checksums, strict=True), key=itemgetter(0))
-    shapes = [tensor[1] for _, tensor, _ in facts]
-    strides = [tensor[2] for _, tensor, _ in facts]
-    numbers = [*chain.from_iterable(shapes), *chain.from_iterable(strides), *[tensor[3] for _, tensor, _ in facts]]
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(repr([(name, tensor[0]) for name, tensor, _ in facts]).encode("utf-8"))
-    digest.update(bytes(map(len, shapes)) + bytes(map(len, strides)))
-    digest.update(struct.pack(f"<{len(numbers)}q", *numbers))
-    digest.update(struct.pack(f"<{len(facts)}I", *[checksum for _, _, checksum in facts]))
-    return digest.hexdigest()
+    names = sorted(tensors)
+    known = dict(zip(tensors, checksums, strict=True))
+    facts = [tensors[name] for name in names]
+    shapes = [tensor[1] for tensor in facts]
+    strides = [tensor[2] for tensor in facts]
+    numbers = [*chain(*shapes), *chain(*strides), *[tensor[3] for tensor in facts]]
+    parts = (
+        repr(names).encode("utf-8"),
+        repr([tensor[0] for tensor in facts]).encode("ascii"),
+        bytes(map(len, shapes)),
+        bytes(map(len, strides)),
+        struct.pack(f"<{len(numbers)}q", *numbers),
+        struct.pack(f"<{len(names)}I", *map(known.__getitem__, names)),
+    )
+    return hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest()
 
 
 def _prefix(tensors: Mapping[str, Tensor]) -> str | None:

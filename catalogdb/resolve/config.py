@@ -136,4 +136,4 @@ def _text(document: Mapping[str, object], *keys: str) -> str | None:
 
 
 def _positive(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 1 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**63 else None

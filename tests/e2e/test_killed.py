@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import sqlite3
@@ -14,6 +13,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from catalogdb import Catalog
@@ -32,11 +32,13 @@ from catalogdb import Catalog
 from catalogdb.settings import Settings
 
 catalogdb.ingest.BATCH = {BATCH}
-root, url = sys.argv[1:]
+root, url, workers = sys.argv[1:4]
+if int(workers) > 1:
+    catalogdb.ingest.WORTH_PROCESSES = 1
 print("ready", flush=True)
 sys.stdin.readline()
 with Catalog.open(url, settings=Settings(url=url)) as catalog:
-    print(catalog.scan(root, use_wandb=False).total, flush=True)
+    print(catalog.scan(root, use_wandb=False, workers=int(workers)).total, flush=True)
 """
 
 OPENER = """
@@ -59,10 +61,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     return tree
 
 
-def start(script: str, *arguments: str) -> subprocess.Popen[str]:
+def start(script: str, *arguments: object) -> subprocess.Popen[str]:
     """A process that has imported all it needs, and waits for a line."""
     pipe = subprocess.PIPE
-    command = [sys.executable, "-c", script, *arguments]
+    command = [sys.executable, "-c", script, *map(str, arguments)]
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
@@ -95,7 +97,7 @@ def without_ids(rows: Sequence[Checkpoint]) -> list[str]:
 @pytest.fixture(scope="module")
 def undisturbed(tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> list[Checkpoint]:
     database = tmp_path_factory.mktemp("undisturbed") / "catalog.db"
-    scanner = start(SCANNER, str(tree.root), f"sqlite:///{database}")
+    scanner = start(SCANNER, tree.root, f"sqlite:///{database}", 1)
     release([scanner])
     assert finish(scanner) == str(len(tree.entries))
     rows = rows_of(database)
@@ -111,15 +113,17 @@ def test_a_killed_scan_leaves_whole_rows_and_the_next_one_carries_on(
     database = tmp_path / "catalog.db"
     whole = {row.path: replace(row, id=0) for row in undisturbed}
     counts = []
-    for _ in range(8):
-        scanner = start(SCANNER, str(tree.root), f"sqlite:///{database}")
+    for attempt in range(8):
+        scanner = start(SCANNER, tree.root, f"sqlite:///{database}", 1 + attempt % 2)
         release([scanner])
         time.sleep(rng.uniform(0.05, 0.45))
+        readers = psutil.Process(scanner.pid).children()
         scanner.send_signal(signal.SIGKILL)
         scanner.communicate()
+        assert not psutil.wait_procs(readers, timeout=10)[1], "a process that reads outlives the scan"
         counts.append(check_whole(database, whole))
     assert counts == sorted(counts), "a row that was written once was lost"
-    scanner = start(SCANNER, str(tree.root), f"sqlite:///{database}")
+    scanner = start(SCANNER, tree.root, f"sqlite:///{database}", 1)
     release([scanner])
     finish(scanner)
     assert without_ids(rows_of(database)) == without_ids(undisturbed)
@@ -151,12 +155,12 @@ def test_a_scan_killed_at_each_commit(tree: Tree, undisturbed: list[Checkpoint],
         "    if not left:\n        os._exit(9)\n"
         'writer.Writer.upsert = upsert\nprint("ready"',
         1,
-    ).replace("root, url = sys.argv[1:]", "root, url = sys.argv[1:3]")
+    )
     whole = {row.path: replace(row, id=0) for row in undisturbed}
     kept = []
     for moment in (1, 2, 5):
         database = tmp_path / f"{moment}.db"
-        scanner = start(script, str(tree.root), f"sqlite:///{database}", str(moment))
+        scanner = start(script, tree.root, f"sqlite:///{database}", 1, moment)
         release([scanner])
         scanner.communicate()
         assert scanner.returncode == 9
@@ -165,11 +169,20 @@ def test_a_scan_killed_at_each_commit(tree: Tree, undisturbed: list[Checkpoint],
     assert 0 < kept[1] <= BATCH < kept[2] <= 4 * BATCH
 
 
+def test_reading_in_several_processes_gives_the_same_rows(
+    tree: Tree, undisturbed: list[Checkpoint], tmp_path: Path
+) -> None:
+    scanner = start(SCANNER, tree.root, f"sqlite:///{tmp_path}/catalog.db", 3)
+    release([scanner])
+    assert finish(scanner) == str(len(tree.entries))
+    assert without_ids(rows_of(tmp_path / "catalog.db")) == without_ids(undisturbed)
+
+
 def test_two_scans_of_the_same_tree_at_once_both_succeed(
     tree: Tree, undisturbed: list[Checkpoint], tmp_path: Path
 ) -> None:
     database = tmp_path / "catalog.db"
-    scanners = [start(SCANNER, str(tree.root), f"sqlite:///{database}") for _ in range(2)]
+    scanners = [start(SCANNER, tree.root, f"sqlite:///{database}", 1) for _ in range(2)]
     release(scanners)
     assert [finish(scanner) for scanner in scanners] == [str(len(tree.entries))] * 2
     assert without_ids(rows_of(database)) == without_ids(undisturbed)
@@ -179,4 +192,4 @@ def test_ten_processes_open_the_same_new_file_at_once(tmp_path: Path) -> None:
     openers = [start(OPENER, f"sqlite:///{tmp_path}/catalog.db") for _ in range(10)]
     release(openers)
     assert [finish(opener) for opener in openers] == ["0 []"] * 10
-    assert not [name for name in os.listdir(tmp_path) if not name.startswith("catalog.db")]
+    assert {path.name for path in tmp_path.iterdir()} <= {"catalog.db", "catalog.db-wal", "catalog.db-shm"}

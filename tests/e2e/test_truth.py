@@ -23,6 +23,7 @@ from catalogdb import Catalog
 from catalogdb.records import Checkpoint, ScanReport
 from catalogdb.settings import Settings
 from tests.e2e.tree_changes import change
+from tests.e2e.tree_files import checkpoint_bytes
 from tests.e2e.tree_truth import check, check_tags, expected_rows
 from tests.e2e.trees import Tree
 
@@ -210,3 +211,32 @@ def test_an_unchanged_tree_is_not_read_and_a_changed_file_alone_is(folder: Path)
     configs_read = second[0] - 1 - links
     assert configs_read <= 1
     assert second[1] == links
+
+
+HOSTILE = {
+    "half a character": r'{"a": "\ud800", "model": {"architecture": "\udfff"}}',
+    "a null byte": r'{"a": "x\u0000y", "model": {"architecture": "a\u0000b"}}',
+    "huge numbers": f'{{"a": {10**400}, "trainer": {{"max_epochs": {10**30}}}, "training": {{"epoch": {10**30}}}}}',
+    "no numbers": '{"a": Infinity, "b": NaN, "trainer": {"max_epochs": NaN}, "metrics": {"hmean": NaN}}',
+    "too deep": '{"a":' * 500 + "1" + "}" * 500,
+    "too long": f'{{"a": "{"x" * 100_000}", "exp_name": "{"y" * 100_000}"}}',
+    "a list": "[1, 2]",
+    "nothing": "",
+}
+
+
+def test_no_document_beside_a_checkpoint_stops_the_scan(folder: Path) -> None:
+    tree = Tree(folder, 3)
+    tree.build(runs=2, saves=4)
+    content = next(entry.content for entry in tree.entries.values() if entry.content is not None)
+    for number, text in enumerate(HOSTILE.values()):
+        for name in ("config.json", "metadata.yaml"):
+            path = f"hostile/{number}-{name}"
+            tree.put(f"{path}.ckpt", checkpoint_bytes(content))
+            tree.put(f"{path}.{name}", text.encode())
+    report, rows = scan(tree, folder / "catalog.db")
+    assert report.total == len(rows) == len(tree.entries) + 2 * len(HOSTILE)
+    hostile = [row for row in rows if row.rel_path.startswith("hostile/")]
+    assert all((row.state, row.epoch) == ("ready", content.save.epoch) for row in hostile)
+    assert all(row.hmean is None or 0 <= row.hmean <= 1 for row in hostile)
+    assert all("\n" not in problem for row in hostile for problem in row.problems)

@@ -46,7 +46,8 @@ def size_of(written: Written) -> Size:
 def checkpoint_bytes(written: Written) -> bytes:
     state_dict = weights_of(written.run)
     if written.kind == "safetensors":
-        return safetensors_bytes({name: tensor.clone() for name, tensor in state_dict.items()}, {"format": "pt"})
+        clones = {name: tensor.clone() for name, tensor in state_dict.items()}
+        return bytes(safetensors_bytes(clones, {"format": "pt"}))
     buffer = io.BytesIO()
     torch.save(_document(written, state_dict), buffer)
     return buffer.getvalue()

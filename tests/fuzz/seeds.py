@@ -8,6 +8,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Mapping
+from functools import cache
 
 from tests.fuzz.targets import tar_of
 from tests.unit.formats import support
@@ -78,6 +79,7 @@ SAFETENSORS = {
 }
 
 
+@cache
 def whole_files() -> dict[str, bytes]:
     """A ready file of each format that a single file can have."""
     inner = support.torch_zip(lightning_pickle(), storages=STORAGES)
@@ -98,6 +100,7 @@ def whole_files() -> dict[str, bytes]:
     }
 
 
+@cache
 def seeds_of(target: str) -> list[bytes]:
     """Inputs that the named target of the fuzzer begins with."""
     files = whole_files()

@@ -90,6 +90,16 @@ def test_a_candidate_has_its_stamp(tmp_path: Path) -> None:
     assert candidate.link_target is None
 
 
+@pytest.mark.parametrize("seconds", [2**34, -(2**34), -5])
+def test_a_time_that_was_set_to_anything_fits_into_64_bits(tmp_path: Path, seconds: int) -> None:
+    lay_out(tmp_path, "x.ckpt")
+    try:
+        os.utime(tmp_path / "x.ckpt", (seconds, seconds))
+    except OSError:
+        pytest.skip("this filesystem has no such times")
+    assert -(2**63) <= walk(tmp_path)[0]["x.ckpt"].stamp.mtime_ns < 2**63
+
+
 def test_what_is_no_regular_file_is_no_candidate(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.ckpt")
     found, walked = walk(tmp_path)

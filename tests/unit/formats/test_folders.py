@@ -186,8 +186,8 @@ def test_an_index_that_names_itself_another_or_a_folder(tmp_path: Path) -> None:
     for name, shard in (("a.json", "b.json"), ("b.json", "a.json"), ("c.json", "folder")):
         (tmp_path / name).write_text(json.dumps({"weight_map": {"a": shard}}))
     (tmp_path / "folder").mkdir()
-    for name in ("a.json", "b.json", "c.json"):
-        assert read_header(str(tmp_path / name)).state == "unreadable"
+    assert header_state(tmp_path / "a.json") == ("unreadable", "'b.json': an index without what lies beside it")
+    assert header_state(tmp_path / "c.json") == ("unreadable", "'folder': not a regular file")
 
 
 TRAINER_STATE: dict[str, Any] = {

@@ -222,7 +222,7 @@ def test_numpy_arrays_in_a_bare_pickle(tmp_path: Path, protocol: int) -> None:
     assert (header.weights.num_parameters, header.weights.fingerprint) == (24, None)
 
 
-@pytest.mark.filterwarnings("ignore:Sparse CSR:UserWarning")
+@pytest.mark.filterwarnings("ignore:Sparse CSR:UserWarning", "ignore:torch.quantize_per_tensor:UserWarning")
 def test_tensors_of_every_rebuild_function(tmp_path: Path) -> None:
     """What ``torch/_weights_only_unpickler.py`` allows (_tensor_rebuild_functions), by torch's own writer."""
     sparse = torch.eye(3).to_sparse()

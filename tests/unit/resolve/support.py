@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from catalogdb.records import (
+    FIELD_NAMES,
     Candidate,
     CheckpointHeader,
     Finding,
@@ -66,13 +67,13 @@ def keeper(
 
 
 def sidecar_of(found: Candidate, about: CheckpointHeader | None = None) -> Finding:
-    finding = SidecarResolver().resolve(found, wanted=(), hints=Hints(about or CheckpointHeader(None)))
+    finding = SidecarResolver().resolve(found, wanted=FIELD_NAMES, hints=Hints(about or CheckpointHeader(None)))
     assert finding is not None
     return finding
 
 
 def inferred(found: Candidate, about: CheckpointHeader | None = None) -> Finding:
-    finding = InferenceResolver().resolve(found, wanted=(), hints=Hints(about or CheckpointHeader(None)))
+    finding = InferenceResolver().resolve(found, wanted=FIELD_NAMES, hints=Hints(about or CheckpointHeader(None)))
     assert finding is not None
     return finding
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -124,16 +125,16 @@ def test_failed_keeps_what_was_said_before_and_the_row_is_stale() -> None:
         Answer("legacy", finding("legacy", epoch=7, head="h", metrics={"val/loss": 0.9})),
         earlier=earlier,
     )
-    assert known(resolution) == {"epoch": (3, "wandb"), "head": ("h", "legacy")}
+    assert known(resolution) == {"epoch": (3, "wandb"), "head": ("h", "legacy"), "validation_loss": (0.1, "wandb")}
     assert resolution.metrics["val/loss"].value == 0.1, "an outage never turns known metrics into guesses"
-    assert (resolution.source, resolution.failed) == ("wandb", {"wandb"})
+    assert (resolution.source, set(resolution.failed)) == ("wandb", {"wandb"})
     assert resolution.problems == (Problem("/r/a/x.metadata.yaml", "wandb", "out of reach"),)
 
 
 def test_failed_with_nothing_said_before() -> None:
     resolution = resolve(failed("yaml"), Answer("legacy", finding("legacy", epoch=7)))
     assert known(resolution) == {"epoch": (7, "legacy")}
-    assert (resolution.source, resolution.failed) == ("legacy", {"yaml"})
+    assert (resolution.source, set(resolution.failed)) == ("legacy", {"yaml"})
 
 
 @pytest.mark.parametrize(("retryable", "recheck"), [(True, True), (False, False)])
@@ -162,7 +163,7 @@ def test_the_header_s_reason_is_the_first_problem() -> None:
         ({"monitor_mode": "max"}, None),
     ],
 )
-def test_a_mode_of_another_tier_counts_for_the_same_monitor_only(said: dict[str, str], mode: str | None) -> None:
+def test_a_mode_of_another_tier_counts_for_the_same_monitor_only(said: dict[str, Any], mode: str | None) -> None:
     resolution = resolve(
         Answer("yaml", finding("yaml", monitor="val/loss")), Answer("legacy", finding("legacy", **said))
     )

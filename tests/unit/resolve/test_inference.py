@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from catalogdb.records import CheckpointHeader, Source
+from catalogdb.records import FIELD_NAMES, CheckpointHeader, Source
 from catalogdb.resolve import Hints, InferenceResolver
 from catalogdb.resolve.config import config_facts
 from tests.unit.resolve.support import candidate, header, inferred, keeper, metrics, params, values
@@ -106,13 +106,20 @@ def test_a_mode_is_that_of_its_own_monitor(tmp_path: Path) -> None:
     assert same["monitor_mode"] == "min"
 
 
+def test_names_are_only_asked_for_what_no_other_tier_knows(tmp_path: Path) -> None:
+    found = candidate(tmp_path, "dbnet-resnet50/checkpoints/x.ckpt")
+    finding = InferenceResolver().resolve(found, wanted={"epoch"}, hints=Hints(CheckpointHeader(None)))
+    assert finding is not None
+    assert values(finding) == {}
+
+
 def test_metrics_that_the_file_states_of_itself(tmp_path: Path) -> None:
     finding = inferred(candidate(tmp_path), header(metrics={"cleval/hmean": 0.0, "cleval/recall": 0.5}))
     assert metrics(finding) == {"cleval/hmean": 0.0, "cleval/recall": 0.5}
     assert finding.metrics["cleval/hmean"].origin[1:] == ("header", "", "cleval_metrics.hmean", "checkpoint")
 
 
-@pytest.mark.parametrize("text", ["a: [", "", "- 1", "\x00"])
+@pytest.mark.parametrize("text", ["a: [", "", "- 1", "\x00", "just text"])
 def test_a_broken_config_is_a_problem_and_takes_nothing_else_with_it(tmp_path: Path, text: str) -> None:
     found = candidate(tmp_path, "dbnet/checkpoints/epoch=1.ckpt", config=text)
     finding = inferred(found, header())
@@ -126,13 +133,13 @@ def test_a_config_is_read_once_for_all_its_checkpoints(tmp_path: Path) -> None:
     resolver = InferenceResolver()
     first = candidate(tmp_path, "run/checkpoints/a.ckpt", config=CONFIG)
     hints = Hints(CheckpointHeader(None))
-    assert resolver.resolve(first, wanted=(), hints=hints)
+    assert resolver.resolve(first, wanted=FIELD_NAMES, hints=hints)
     Path(first.sources[0].path).unlink()
-    second = resolver.resolve(first, wanted=(), hints=hints)
+    second = resolver.resolve(first, wanted=FIELD_NAMES, hints=hints)
     assert second is not None
     assert values(second)["architecture"] == "craft"
     changed = first.sources[0]._replace(stamp=first.sources[0].stamp._replace(mtime_ns=1))
-    third = resolver.resolve(_with(first.root, first.rel_path, changed), wanted=(), hints=hints)
+    third = resolver.resolve(_with(first.root, first.rel_path, changed), wanted=FIELD_NAMES, hints=hints)
     assert third is not None
     assert third.problems, "another stamp is another config"
 

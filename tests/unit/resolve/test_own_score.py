@@ -152,7 +152,7 @@ def test_a_callback_that_monitors_nothing_has_no_score() -> None:
 
 def monitor_of(*states: MonitorState, path: str) -> str | None:
     found = callback_of(header(*states), path)
-    return found and found.monitor
+    return found.monitor if found else None
 
 
 def test_the_only_callback_keeps_every_file() -> None:

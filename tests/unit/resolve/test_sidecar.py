@@ -122,7 +122,7 @@ def test_one_value_that_isn_t_valid_takes_no_other_with_it(tmp_path: Path, place
 
 
 @pytest.mark.parametrize(
-    "text", ["training: {epoch: 3\nmodel: ]", "", "- a\n- b\n", "just text", "\x00\x01", 'schema_version: "2.0"\n']
+    "text", ["training: {epoch: 3\nmodel: ]", "- a\n- b\n", "just text", "\x00\x01", 'schema_version: "2.0"\n']
 )
 def test_a_document_that_is_no_sidecar_fails_for_good(tmp_path: Path, text: str) -> None:
     with pytest.raises(ResolverError) as error:
@@ -130,11 +130,17 @@ def test_a_document_that_is_no_sidecar_fails_for_good(tmp_path: Path, text: str)
     assert (error.value.tier, error.value.retryable) == ("yaml", False)
 
 
+def test_an_empty_sidecar_says_nothing_but_what_is_missing(tmp_path: Path) -> None:
+    """It may be the moment in which it's written anew."""
+    finding = sidecar_of(candidate(tmp_path, sidecar=""))
+    assert not finding.fields
+    assert not finding.metrics
+    assert all("missing" in problem.reason for problem in finding.problems)
+
+
 def test_a_sidecar_that_can_t_be_read_now_may_be_read_later(tmp_path: Path) -> None:
     found = candidate(tmp_path, sidecar=DOCUMENT)
-    place = Path(found.sources[0].path)
-    place.unlink()
-    place.mkdir()
+    Path(found.sources[0].path).unlink()
     with pytest.raises(ResolverError) as error:
         sidecar_of(found)
     assert error.value.retryable

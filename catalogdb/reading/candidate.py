@@ -1,0 +1,92 @@
+"""From a candidate to what its own bytes and the tiers say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from catalogdb.discovery import state_of
+from catalogdb.formats import glance, read_header
+from catalogdb.records import Candidate, CheckpointHeader, Finding, HeaderState, Resolution, Tier
+from catalogdb.resolve import Answer, ResolverChain, merge
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One candidate, read. ``header_state`` is None where the file vanished meanwhile, and then there is no more.
+
+    ``answers`` are kept where a tier failed: what it said before has to be put in its place.
+    """
+
+    candidate: Candidate
+    header_state: HeaderState | None = None
+    reason: str | None = None
+    resolution: Resolution | None = None
+    answers: tuple[Answer, ...] = ()
+    header: CheckpointHeader | None = None
+
+    def resolve(self, earlier: Callable[[Tier], Finding | None]) -> Resolution:
+        """The resolution; for a tier that failed counts what ``earlier`` gives."""
+        if self.resolution is None:
+            raise ValueError(f"{self.candidate.path} has vanished")
+        if not self.answers or self.header is None:
+            return self.resolution
+        merged = merge(self.candidate, self.header, self.resolution.state, self.answers, earlier)
+        return replace(merged, recheck=self.resolution.recheck)
+
+
+class Reader(Protocol):
+    """Reads batches of candidates, in order."""
+
+    def read_batches(self, batches: Iterable[Sequence[Candidate]]) -> Iterator[list[Reading]]: ...
+
+
+class CandidateReader:
+    """Reads candidates in this process. ``full`` reads whole headers; ``clock`` gives seconds since the epoch."""
+
+    def __init__(self, chain: ResolverChain, *, full: bool, clock: Callable[[], float]) -> None:
+        self._chain = chain
+        self._full = full
+        self._clock = clock
+
+    def read_batches(self, batches: Iterable[Sequence[Candidate]]) -> Iterator[list[Reading]]:
+        for batch in batches:
+            yield [self.read(candidate) for candidate in batch]
+
+    def read(self, candidate: Candidate) -> Reading:
+        try:
+            if candidate.source("sidecar") is not None and not self._full:
+                reading = self._glance(candidate)
+                if reading is not None:
+                    return reading
+            header = read_header(candidate.path)
+        except FileNotFoundError:
+            return Reading(candidate)
+        except OSError as error:
+            header = CheckpointHeader(None, "unreadable", f"can't be read: {error.strerror or error}")
+            reading = self._merged(candidate, header, self._chain.ask(candidate, header))
+            resolution = reading.resolve(lambda tier: None)
+            return replace(reading, resolution=replace(resolution, state="unreadable", recheck=True))
+        return self._merged(candidate, header, self._chain.ask(candidate, header))
+
+    def _glance(self, candidate: Candidate) -> Reading | None:
+        """The fast path: a sidecar without fault that agrees with the epoch and step of the file; else None.
+
+        It has to have the metric that was monitored as well: without it, the file's own score counts.
+        """
+        header = glance(candidate.path)
+        if header is None:
+            return None
+        answers = self._chain.ask(candidate, header)
+        found = next((answer.finding for answer in answers if answer.tier == "yaml"), None)
+        if found is None or found.problems or "monitor" not in found.fields:
+            return None
+        return self._merged(candidate, header, answers) if found.fields["monitor"].value in found.metrics else None
+
+    def _merged(self, candidate: Candidate, header: CheckpointHeader, answers: tuple[Answer, ...]) -> Reading:
+        state = state_of(header.state, candidate.stamp, now=self._clock())
+        resolution = merge(candidate, header, state, answers)
+        if not resolution.failed:
+            return Reading(candidate, header.state, header.reason, resolution)
+        return Reading(candidate, header.state, header.reason, resolution, answers, header)

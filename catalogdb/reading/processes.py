@@ -1,0 +1,186 @@
+"""Reading in several processes: a scan is processor-bound Python, and one process uses one processor."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import os
+import signal
+import struct
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+from catalogdb.reading.candidate import CandidateReader, Reading
+from catalogdb.reading.wire import ReadingDecoder, ReadingEncoder, decode_candidates, encode_candidates
+from catalogdb.records import Candidate
+
+SLICE = 64
+"""Candidates in a message."""
+
+AHEAD = 8
+"""Messages that a process may have before it: it goes on reading while the scan writes a batch."""
+
+PIPE_BYTES = 1 << 20
+_LENGTH = struct.Struct("<Q")
+
+
+def can_fork() -> bool:
+    """Whether this process may be split: on Linux, with no other thread that could hold a lock meanwhile."""
+    if sys.platform != "linux":
+        return False
+    try:
+        return len(list(Path("/proc/self/task").iterdir())) == 1
+    except OSError:
+        return False
+
+
+class _Process:
+    """One reading process with its two pipes. It ends when its requests' pipe is closed."""
+
+    def __init__(self, reader: CandidateReader, others: Sequence[_Process]) -> None:
+        requests, self.requests = os.pipe()
+        self.answers, answers = os.pipe()
+        self.room = min(_widen(self.requests), _widen(answers)) // 2
+        self.pid = os.fork()
+        if self.pid == 0:
+            _be_reader(reader, requests, answers, [self.requests, self.answers, *chain(*map(_Process.ends, others))])
+        os.close(requests)
+        os.close(answers)
+        self.decoder = ReadingDecoder()
+        self.waiting: deque[tuple[int, Sequence[Candidate]]] = deque()
+        self.alive = True
+
+    def ends(self) -> tuple[int, int]:
+        return self.requests, self.answers
+
+    def accepts(self, size: int) -> bool:
+        """Whether a request can be written without waiting for the other end, which may wait for us to read."""
+        unread = sum(length for length, _ in self.waiting)
+        return not self.waiting or (len(self.waiting) < AHEAD and unread + size <= self.room)
+
+    def ask(self, message: bytes, candidates: Sequence[Candidate]) -> None:
+        self.waiting.append((len(message), candidates))
+        try:
+            _write(self.requests, message)
+        except BrokenPipeError:
+            self.alive = False
+
+    def answer(self) -> list[Reading | None]:
+        """The oldest request's answer; all None, to be read here, where the process has died."""
+        _, candidates = self.waiting.popleft()
+        message = _read(self.answers)
+        if message is None:
+            self.alive = False
+            return [None] * len(candidates)
+        return self.decoder.decode(message, candidates)
+
+    def end(self) -> None:
+        os.close(self.requests)
+        os.close(self.answers)
+        os.waitpid(self.pid, 0)
+
+
+class ReadingProcesses:
+    """Reads candidates in ``count`` processes, forked from this one, in order. Close it when done.
+
+    What a process can't answer, and what was asked of one that died, is read here.
+    """
+
+    def __init__(self, reader: CandidateReader, count: int) -> None:
+        self._reader = reader
+        self._processes: list[_Process] = []
+        for _ in range(count):
+            self._processes.append(_Process(reader, self._processes))
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.end()
+
+    def read_batches(self, batches: Iterable[Sequence[Candidate]]) -> Iterator[list[Reading]]:
+        """Asks ahead of what it yields."""
+        asked: deque[tuple[_Process | None, Sequence[Candidate], bool]] = deque()
+        slices = _slices(batches)
+        upcoming = next(slices, None)
+        done: list[Reading] = []
+        while asked or upcoming is not None:
+            while upcoming is not None and (process := self._idlest()) is not None:
+                candidates, last = upcoming
+                message = encode_candidates(candidates)
+                if not process.accepts(len(message)):
+                    break
+                process.ask(message, candidates)
+                asked.append((process, candidates, last))
+                upcoming = next(slices, None)
+            if not asked and upcoming is not None:
+                asked.append((None, *upcoming))
+                upcoming = next(slices, None)
+            answerer, candidates, last = asked.popleft()
+            answers = answerer.answer() if answerer is not None else [None] * len(candidates)
+            for candidate, reading in zip(candidates, answers, strict=True):
+                done.append(reading if reading is not None else self._reader.read(candidate))
+            if last:
+                yield done
+                done = []
+
+    def _idlest(self) -> _Process | None:
+        alive = [process for process in self._processes if process.alive]
+        return min(alive, key=lambda process: len(process.waiting), default=None)
+
+
+def _slices(batches: Iterable[Sequence[Candidate]]) -> Iterator[tuple[Sequence[Candidate], bool]]:
+    """Pieces of the batches, and whether a piece is its batch's last."""
+    for batch in batches:
+        for start in range(0, len(batch), SLICE):
+            yield batch[start : start + SLICE], start + SLICE >= len(batch)
+
+
+def _be_reader(reader: CandidateReader, requests: int, answers: int, foreign: Iterable[int]) -> None:
+    """What a forked process does, and all it does: no cleaning up of what it shares with its parent."""
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        gc.freeze()
+        for descriptor in foreign:
+            os.close(descriptor)
+        encoder = ReadingEncoder()
+        while (message := _read(requests)) is not None:
+            _write(answers, encoder.encode([reader.read(candidate) for candidate in decode_candidates(message)]))
+        code = 0
+    except BrokenPipeError:
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _widen(descriptor: int) -> int:
+    """Makes room in a pipe, and returns how much there is."""
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
+
+
+def _write(descriptor: int, message: bytes) -> None:
+    view = memoryview(_LENGTH.pack(len(message)) + message)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _read(descriptor: int) -> bytes | None:
+    """A message; None where the other end is closed, or was in the middle of one."""
+    head = _read_exactly(descriptor, _LENGTH.size)
+    return None if head is None else _read_exactly(descriptor, _LENGTH.unpack(head)[0])
+
+
+def _read_exactly(descriptor: int, size: int) -> bytes | None:
+    parts = []
+    while size:
+        part = os.read(descriptor, min(size, PIPE_BYTES))
+        if not part:
+            return None
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
