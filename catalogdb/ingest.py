@@ -38,7 +38,7 @@ WORTH_PROCESSES = 2_000
 MAX_PROCESSES = 8
 """Beyond, the one writer is the narrow place."""
 
-COUNTED = (*TIERS, "new", "updated", "unchanged", "moved", "missing", "writing", "unreadable")
+COUNTED = (*TIERS, "new", "updated", "unchanged", "moved", "missing", "writing", "unreadable", "foreign")
 STATE_COUNTS: dict[State, str] = {"writing": "writing", "unreadable": "unreadable", "truncated": "unreadable"}
 """The count of the report that a state adds to."""
 
@@ -135,6 +135,7 @@ class Ingest:
                 if foreign_as != mark or self._full:
                     yield candidate, mark, None
                     continue
+                counts["foreign"] += 1
             elif known.fingerprint != mark or known.recheck or known.state == "missing" or self._full:
                 yield candidate, mark, known
                 continue
@@ -174,6 +175,7 @@ class Ingest:
             tally.problems.extend(resolution.problems)
         self._ledger.write(root, resolved, foreign, vanished)
         tally.counts["missing"] += len(vanished)
+        tally.counts["foreign"] += len(foreign)
         tally.resolved += len(batch)
 
     def _earlier(self, row_id: int | None, candidate: Candidate) -> Callable[[Tier], Finding | None]:

@@ -386,7 +386,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class ScanReport:
-    """What a scan did. ``total`` counts the rows of its roots that are on disk, by the tier that carried them."""
+    """What a scan did. ``total`` counts the rows of its roots that are on disk, by the tier that carried them.
+
+    ``foreign`` counts files with a checkpoint's name that hold none: they have no row.
+    """
 
     roots: tuple[str, ...]
     total: int = 0
@@ -400,6 +403,7 @@ class ScanReport:
     missing: int = 0
     writing: int = 0
     unreadable: int = 0
+    foreign: int = 0
     seconds: float = 0.0
     problems: tuple[Problem, ...] = ()
 

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from catalogdb.formats.glance import glance
 from catalogdb.formats.header import read_header
+from catalogdb.formats.limits import Limits
 
-__all__ = ["glance", "read_header"]
+__all__ = ["Limits", "glance", "read_header"]

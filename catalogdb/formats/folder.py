@@ -15,6 +15,7 @@ from typing import Literal
 from catalogdb.formats.container import Span
 from catalogdb.formats.dcp import METADATA, read_metadata
 from catalogdb.formats.hugging_face import STATE, read_trainer_folder
+from catalogdb.formats.limits import DEFAULT, Limits
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
 from catalogdb.formats.zip_directory import read_directory
 from catalogdb.records import CheckpointHeader
@@ -44,7 +45,7 @@ def kind_of_folder(names: Collection[str]) -> FolderKind | None:
     return "deepspeed" if any(_MODEL_STATES.fullmatch(name) for name in names) else None
 
 
-def read_folder(path: str, read_header: ReadHeader) -> CheckpointHeader:
+def read_folder(path: str, read_header: ReadHeader, limits: Limits = DEFAULT) -> CheckpointHeader:
     """The header of a folder. Raises IsADirectoryError for one that is no checkpoint, and OSError."""
     sizes = _sizes(path)
     kind = kind_of_folder(sizes)
@@ -53,7 +54,7 @@ def read_folder(path: str, read_header: ReadHeader) -> CheckpointHeader:
     name = "deepspeed" if kind == "lightning_deepspeed" else "sharded" if kind == "hugging_face" else kind
     try:
         if kind == "torch_dcp":
-            return _read_dcp(path, sizes, read_header)
+            return _read_dcp(path, sizes, read_header, limits)
         if kind == "hugging_face":
             return read_trainer_folder(path, sizes, read_header)
         if kind == "lightning_deepspeed":
@@ -78,7 +79,7 @@ def _sizes(path: str) -> dict[str, int]:
     return sizes
 
 
-def _read_dcp(path: str, sizes: Mapping[str, int], read_header: ReadHeader) -> CheckpointHeader:
+def _read_dcp(path: str, sizes: Mapping[str, int], read_header: ReadHeader, limits: Limits) -> CheckpointHeader:
     """A distributed checkpoint; with Lightning's ``meta.pt``, what that says as well."""
     if METADATA not in sizes:
         raise CutShort("its .metadata, which is written last, isn't there")
@@ -92,7 +93,7 @@ def _read_dcp(path: str, sizes: Mapping[str, int], read_header: ReadHeader) -> C
         return ByteSource(lambda count, offset: data[offset : offset + count], len(data))
 
     with open(f"{path}/{METADATA}", "rb") as file:  # noqa: PTH123
-        source = ByteSource.of_descriptor(file.fileno(), sizes[METADATA])
+        source = ByteSource.of_descriptor(file.fileno(), sizes[METADATA], limits)
         header = replace(read_metadata(source, sizes, open_part), bytes_read=source.bytes_read)
     if "meta.pt" not in sizes:
         return header

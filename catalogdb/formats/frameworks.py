@@ -77,6 +77,8 @@ def _own_metrics(checkpoint: Checkpoint, read_tensor: ReadTensor) -> dict[str, f
     """``cleval_metrics``: the metrics of this very file."""
     found: dict[str, float] = {}
     metrics = mapping_at(checkpoint, "cleval_metrics")
+    if not metrics:
+        return found
     for name in ("precision", "recall", "hmean"):
         score = as_score(metrics.get(name), read_tensor)
         if score is not None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import replace
+from functools import partial
 from typing import BinaryIO
 
 from catalogdb.formats.container import Container
 from catalogdb.formats.contents import read_contents
 from catalogdb.formats.folder import read_folder
 from catalogdb.formats.index import read_index
+from catalogdb.formats.limits import DEFAULT, Limits
 from catalogdb.formats.nemo import read_tar
 from catalogdb.formats.safetensors import read_safetensors
 from catalogdb.formats.sniff import HEAD, Kind, sniff
@@ -25,34 +27,30 @@ OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 """Non-blocking: opening a FIFO would otherwise wait for a writer."""
 
 
-def read_header(checkpoint: str | BinaryIO) -> CheckpointHeader:
+def read_header(checkpoint: str | BinaryIO, *, limits: Limits = DEFAULT) -> CheckpointHeader:
     """What a checkpoint says about itself: a file or a folder by its path, or an open file. Nothing in it is executed.
 
     Cost follows the number of tensors, not the size of the file. Raises OSError where it can't be opened or read (a
     folder that is no checkpoint is an IsADirectoryError); whatever it holds ends in a header with a state and a reason.
     """
     if not isinstance(checkpoint, str):
-        return read_source(ByteSource.of_file(checkpoint))
-    return _read_path(checkpoint, folders=True)
+        return read_source(ByteSource.of_file(checkpoint, limits))
+    return _read_path(checkpoint, limits, folders=True)
 
 
-def _read_path(path: str, *, folders: bool = False, beside: bool = True) -> CheckpointHeader:
+def _read_path(path: str, limits: Limits, *, folders: bool = False, beside: bool = True) -> CheckpointHeader:
     """``folders`` and ``beside``: whether a folder is looked into, and files beside this one. What a folder or an index
     names is read without: neither can lead on, or back to itself."""
     fd = os.open(path, OPEN_FLAGS)
     try:
         status = os.fstat(fd)
         if folders and stat.S_ISDIR(status.st_mode):
-            return read_folder(path, _read_path)
+            return read_folder(path, partial(_read_path, limits=limits), limits)
         if not stat.S_ISREG(status.st_mode):
             return CheckpointHeader(None, "foreign", "not a regular file")
-        return read_source(ByteSource.of_descriptor(fd, status.st_size), path if beside else None)
+        return read_source(ByteSource.of_descriptor(fd, status.st_size, limits), path if beside else None)
     finally:
         os.close(fd)
-
-
-def _read_shard(path: str) -> CheckpointHeader:
-    return _read_path(path, beside=False)
 
 
 def read_source(source: ByteSource, path: str | None = None) -> CheckpointHeader:
@@ -84,7 +82,7 @@ def _read_kind(kind: Kind, source: ByteSource, path: str | None) -> CheckpointHe
     if kind == "tar":
         return read_tar(source, read_source)
     if kind == "index":
-        return read_index(source, path, _read_shard)
+        return read_index(source, path, partial(_read_path, limits=source.limits, beside=False))
     container: Container
     if kind == "zip":
         container = TorchZip(source)

@@ -14,7 +14,6 @@ from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
 from catalogdb.formats.weights import MAX_TENSORS
 from catalogdb.records import CheckpointHeader, TensorInfo, Weights
 
-MAX_INDEX = 64 * 1024 * 1024
 MAX_SHARDS = 4096
 
 
@@ -22,7 +21,7 @@ def read_index(
     source: ByteSource, path: str | None, read_header: Callable[[str], CheckpointHeader]
 ) -> CheckpointHeader:
     """The header of the model whose shards lie beside ``path``. CutShort where one is missing; Refused, Foreign."""
-    if source.size > MAX_INDEX:
+    if source.size > source.limits.index_bytes:
         raise Refused(f"index of {source.size} bytes")
     raw = source.read(0, source.size)
     if not raw.rstrip().endswith(b"}"):

@@ -10,12 +10,12 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from catalogdb.formats.limits import Limits
 from catalogdb.formats.pickle_rebuild import KNOWN, charge_text, make_global, safe_key, stub
 from catalogdb.formats.pickle_values import GlobalRef, Meter, Stub, TensorRef
 from catalogdb.formats.source import Refused
 
 MAX_MEMO_INDEX = 0xFFFFF
-MAX_TEXT = 32 * 1024 * 1024
 MAX_NAMES = 20_000
 MAX_LINE = 64 * 1024
 MAX_LONG_BYTES = 1024
@@ -41,14 +41,15 @@ class Machine:
     returns the one after its argument; they raise Refused, IndexError (empty stack, end of data), KeyError (memo),
     ValueError and struct.error for malformed input."""
 
-    def __init__(self, data: bytes, persistent: Callable[[object], object]) -> None:
+    def __init__(self, data: bytes, persistent: Callable[[object], object], limits: Limits) -> None:
         self.data = data
+        self.limits = limits
         self.persistent = persistent
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[bytes, Any] = {}
         self.names: dict[tuple[str, str], GlobalRef] = {}
-        self.meter = Meter(MAX_COPIES, MAX_TEXT)
+        self.meter = Meter(MAX_COPIES, limits.pickle_text)
 
     def _from_mark(self) -> list[Any]:
         at = self.marks.pop()

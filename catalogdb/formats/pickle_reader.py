@@ -16,16 +16,11 @@ from collections.abc import Callable
 from itertools import repeat
 from typing import Any, NamedTuple
 
+from catalogdb.formats.limits import DEFAULT, Limits
 from catalogdb.formats.pickle_machine import MAX_LINE, OPCODES, PERSISTENT, Machine, memo_key
 from catalogdb.formats.pickle_rebuild import build_dict, build_tensor
 from catalogdb.formats.pickle_values import GlobalRef, StorageRef, Stub, TensorRef
 from catalogdb.formats.source import CutShort, Refused
-
-MAX_PICKLE = 64 * 1024 * 1024
-MAX_STEPS = 1_500_000
-"""600 parameters with Adam's state take 9,000."""
-MAX_TENSORS = 100_000
-MAX_MARKS = 4_000
 
 _U32 = struct.Struct("<I").unpack_from
 _I32 = struct.Struct("<i").unpack_from
@@ -54,25 +49,27 @@ class Unpickled(NamedTuple):
     end: int
 
 
-def read_pickle(data: bytes) -> object:
+def read_pickle(data: bytes, limits: Limits = DEFAULT) -> object:
     """What the pickle ``data`` describes: scalars, str, bytes, list, tuple, dict, TensorRef, GlobalRef, Stub.
 
     Raises Refused where it is malformed, ends too early or passes a bound.
     """
     try:
-        return read_stream(data).value
+        return read_stream(data, limits=limits).value
     except CutShort as error:
         raise Refused(str(error)) from None
 
 
-def read_stream(data: bytes, start: int = 0, persistent: Callable[[object], object] | None = None) -> Unpickled:
+def read_stream(
+    data: bytes, start: int = 0, persistent: Callable[[object], object] | None = None, *, limits: Limits = DEFAULT
+) -> Unpickled:
     """The pickle that begins at ``start``; what follows it isn't looked at. ``persistent`` stands for an id's object.
 
     Raises CutShort where the data ends inside the pickle, Refused where it is malformed or passes a bound.
     """
-    if len(data) > MAX_PICKLE:
+    if len(data) > limits.pickle_bytes:
         raise Refused(f"pickle of {len(data)} bytes")
-    reader = _Reader(data, persistent or as_storage)
+    reader = _Reader(data, persistent or as_storage, limits)
     try:
         value = reader.run(start)
     except (IndexError, KeyError, struct.error, ValueError, Refused) as error:
@@ -121,11 +118,23 @@ def _ends_early(data: bytes, op: int, pos: int) -> bool:
     return False
 
 
+def as_storage(pid: object) -> object:
+    """A storage; a class with its source (``('module', cls, file, text)``, torch before 1.6) is the class."""
+    if type(pid) is tuple:
+        if len(pid) >= 5 and pid[0] == "storage":
+            return StorageRef(pid)
+        if len(pid) == 4 and pid[0] == "module":
+            return pid[1]
+    return Stub(PERSISTENT, (pid,))
+
+
 class _Reader(Machine):
     """The hot half of the machine: the loop, and tensors read at one go."""
 
-    def __init__(self, data: bytes, persistent: Callable[[object], object]) -> None:
-        super().__init__(data, persistent)
+    def __init__(
+        self, data: bytes, persistent: Callable[[object], object] = as_storage, limits: Limits = DEFAULT
+    ) -> None:
+        super().__init__(data, persistent, limits)
         self.plain = persistent is as_storage
         self.pos = 0
         self.op = 0
@@ -141,10 +150,10 @@ class _Reader(Machine):
         """
         data, stack, marks, memo, meter = self.data, self.stack, self.marks, self.memo, self.meter
         push, pop, u32, size = stack.append, stack.pop, _U32, len(self.data)
-        persistent = self.persistent
+        persistent, depth = self.persistent, self.limits.pickle_depth
         op = 0
         try:
-            for _ in repeat(None, MAX_STEPS):
+            for _ in repeat(None, self.limits.pickle_opcodes):
                 op = data[pos]
                 pos += 1
                 if op == 0x71:  # BINPUT
@@ -180,7 +189,7 @@ class _Reader(Machine):
                             pos = found.end()
                             continue
                     marks.append(len(stack))
-                    if len(marks) > MAX_MARKS:
+                    if len(marks) > depth:
                         raise Refused("the pickle is nested too deep")
                 elif op == 0x4B:  # BININT1
                     push(data[pos])
@@ -237,7 +246,7 @@ class _Reader(Machine):
                     if rare is None:
                         raise Refused(f"unknown pickle opcode 0x{op:02x}")
                     pos = rare(self, pos)
-            raise Refused(f"more than {MAX_STEPS} pickle opcodes")
+            raise Refused(f"more than {self.limits.pickle_opcodes} pickle opcodes")
         finally:
             self.pos, self.op = pos, op
 
@@ -254,8 +263,8 @@ class _Reader(Machine):
         if length != _KEY_LENGTHS[len(key)] or memo.get(kind) != "storage":
             return False
         self.tensors += 1
-        if self.tensors > MAX_TENSORS:
-            raise Refused(f"more than {MAX_TENSORS} tensors")
+        if self.tensors > self.limits.tensors:
+            raise Refused(f"more than {self.limits.tensors} tensors")
         type_ref = memo[storage_type]
         memo[put_key] = name = str(key, "ascii")
         count = numbers.get(numel)
@@ -304,13 +313,3 @@ class _Reader(Machine):
         opcodes = _ONE_INT.findall(raw, 1 if raw[0] == 0x28 else 0)
         made = self.tuples[raw] = tuple(map(self._number, opcodes))
         return made
-
-
-def as_storage(pid: object) -> object:
-    """A storage; a class with its source (``('module', cls, file, text)``, torch before 1.6) is the class."""
-    if type(pid) is tuple:
-        if len(pid) >= 5 and pid[0] == "storage":
-            return StorageRef(pid)
-        if len(pid) == 4 and pid[0] == "module":
-            return pid[1]
-    return Stub(PERSISTENT, (pid,))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from catalogdb.formats.pickle_reader import MAX_PICKLE, read_stream
+from catalogdb.formats.pickle_reader import read_stream
 from catalogdb.formats.source import ByteSource, CutShort, Refused
 
-_WINDOWS = (64 * 1024, 512 * 1024, 4 * 1024 * 1024, 32 * 1024 * 1024, MAX_PICKLE)
-"""Each eight times the last: what is interpreted again costs a seventh of the whole at most."""
+_WINDOWS = (64 * 1024, 512 * 1024, 4 * 1024 * 1024, 32 * 1024 * 1024)
+"""Each eight times the last, and then the bound: what is interpreted again costs little beside the whole."""
 
 
 class PickleStream:
@@ -26,7 +26,9 @@ class PickleStream:
 
         ``persistent`` may be asked for the same id again.
         """
-        for count in (0, self._first, *_WINDOWS):
+        most = self._source.limits.pickle_bytes
+        for count in (0, self._first, *_WINDOWS, most):
+            count = min(count, most)
             whole = len(self._data) if self._data_at == self.at else 0
             if count > whole:
                 self._data, self._data_at = self._source.read(self.at, count), self.at
@@ -34,14 +36,14 @@ class PickleStream:
                 continue
             start = self.at - self._data_at
             try:
-                value, end = read_stream(self._data, start, persistent)
+                value, end = read_stream(self._data, start, persistent, limits=self._source.limits)
             except CutShort:
                 if self._data_at + len(self._data) >= self._source.size:
                     raise
                 continue
             self.at = self._data_at + end
             return value
-        raise Refused(f"pickle of more than {MAX_PICKLE} bytes")
+        raise Refused(f"pickle of more than {most} bytes")
 
     def take(self, count: int) -> bytes:
         """The next ``count`` bytes, which are no pickle."""

@@ -16,7 +16,6 @@ from catalogdb.formats.source import ByteSource, CutShort, Refused
 from catalogdb.formats.weights import unknown, weigh
 from catalogdb.records import CheckpointHeader, Scalar
 
-MAX_HEADER = 100_000_000
 MAX_METADATA = 256
 MAX_METADATA_NAME = 512
 MAX_METADATA_VALUE = 4096
@@ -57,7 +56,7 @@ class Layout(NamedTuple):
 def read_layout(source: ByteSource) -> Layout:
     """The header of a safetensors file. Raises CutShort, Refused and OSError."""
     length = int.from_bytes(source.read_exactly(0, 8, "the header's length"), "little")
-    if length > MAX_HEADER:
+    if length > source.limits.safetensors_header:
         raise Refused(f"safetensors header of {length} bytes")
     if 8 + length > source.size:
         raise CutShort("the file ends inside the safetensors header")

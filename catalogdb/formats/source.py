@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import BinaryIO
 
+from catalogdb.formats.limits import DEFAULT, Limits
+
 WHOLE_FILE = 64 * 1024
 """Files up to this size are read at once: one call is cheaper than five small ones."""
 
@@ -27,34 +29,36 @@ class ByteSource:
     """Reads ``[offset, offset + count)`` through ``pread(count, offset)``; ``bytes_read`` counts what that handed over.
 
     ``size`` is the file's size when it was opened. What is behind ``pread`` belongs to the caller. Raises OSError.
+    ``limits`` are the bounds for whatever is read through it.
     """
 
-    __slots__ = ("_kept", "_kept_at", "_pread", "bytes_read", "size")
+    __slots__ = ("_kept", "_kept_at", "_pread", "bytes_read", "limits", "size")
 
-    def __init__(self, pread: Callable[[int, int], bytes], size: int) -> None:
+    def __init__(self, pread: Callable[[int, int], bytes], size: int, limits: Limits = DEFAULT) -> None:
         self._pread = pread
         self._kept = b""
         self._kept_at = 0
         self.size = size
+        self.limits = limits
         self.bytes_read = 0
 
     @classmethod
-    def of_descriptor(cls, fd: int, size: int) -> ByteSource:
-        return cls(partial(os.pread, fd), size)
+    def of_descriptor(cls, fd: int, size: int, limits: Limits = DEFAULT) -> ByteSource:
+        return cls(partial(os.pread, fd), size, limits)
 
     @classmethod
-    def of_file(cls, file: BinaryIO) -> ByteSource:
+    def of_file(cls, file: BinaryIO, limits: Limits = DEFAULT) -> ByteSource:
         """Of an open, seekable file in binary mode, from its start; its position moves."""
 
         def pread(count: int, offset: int) -> bytes:
             file.seek(offset)
             return file.read(count)
 
-        return cls(pread, file.seek(0, os.SEEK_END))
+        return cls(pread, file.seek(0, os.SEEK_END), limits)
 
     def window(self, start: int, size: int) -> ByteSource:
         """A part of it as a source of its own: a file inside a tar. It counts here as well."""
-        return ByteSource(lambda count, offset: self.read(start + offset, count), size)
+        return ByteSource(lambda count, offset: self.read(start + offset, count), size, self.limits)
 
     def keep(self, offset: int, count: int) -> bytes:
         """Read, and answer later reads inside the same range from memory."""

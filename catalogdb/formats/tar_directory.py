@@ -12,7 +12,6 @@ from catalogdb.formats.container import Span
 from catalogdb.formats.source import ByteSource, CutShort, Refused
 
 BLOCK = 512
-MAX_MEMBERS = 20_000
 MAX_EXTENDED = 64 * 1024
 _FILES = (b"0", b"\x00", b"7")
 
@@ -34,7 +33,7 @@ def read_members(source: ByteSource) -> dict[str, Span]:
     """
     members: dict[str, Span] = {}
     at, long_name, long_size = 0, None, None
-    for _ in range(MAX_MEMBERS):
+    for _ in range(source.limits.tar_members):
         block = source.read_exactly(at, BLOCK, "a header of the tar, or before its end")
         if not block[0]:
             return members
@@ -58,7 +57,7 @@ def read_members(source: ByteSource) -> dict[str, Span]:
                 members[name] = Span(at + BLOCK, size)
             long_name = long_size = None
         at += BLOCK + (size + BLOCK - 1) // BLOCK * BLOCK
-    raise Refused(f"tar of more than {MAX_MEMBERS} members")
+    raise Refused(f"tar of more than {source.limits.tar_members} members")
 
 
 def _name(block: bytes) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from catalogdb.formats.container import Spans
-from catalogdb.formats.pickle_reader import MAX_TENSORS, as_storage
+from catalogdb.formats.pickle_reader import as_storage
 from catalogdb.formats.pickle_stream import PickleStream
 from catalogdb.formats.pickle_values import MAX_DIM, GlobalRef, StorageRef, Tensor, TensorRef, storage_item_size
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
@@ -52,8 +52,8 @@ class TorchLegacy:
             key = made.pid[2]
             if type(key) is str:
                 self._pids.setdefault(key, made.pid)
-                if len(self._pids) > MAX_TENSORS:
-                    raise Refused(f"more than {MAX_TENSORS} storages")
+                if len(self._pids) > self._source.limits.tensors:
+                    raise Refused(f"more than {self._source.limits.tensors} storages")
         return made
 
     def _place(self, keys: object, at: int) -> None:

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping
 
 from catalogdb.formats.container import Span, Spans
 from catalogdb.formats.pickle_machine import PERSISTENT
-from catalogdb.formats.pickle_reader import MAX_TENSORS
 from catalogdb.formats.pickle_stream import PickleStream
 from catalogdb.formats.pickle_values import MAX_DIMS, StorageRef, Stub, Tensor, TensorRef
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
 from catalogdb.formats.torch_legacy import storage_size
+from catalogdb.formats.weights import MAX_TENSORS
 
 MEMBERS = ("storages", "tensors", "pickle")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from catalogdb.formats.container import MAX_STORAGES_READ, SMALL_STORAGE, decode_number
-from catalogdb.formats.pickle_reader import MAX_PICKLE, read_pickle
+from catalogdb.formats.pickle_reader import read_pickle
 from catalogdb.formats.pickle_values import ITEM_SIZES, Tensor, TensorRef, describe
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
 from catalogdb.formats.zip_directory import Directory, Entry, read_directory, read_entry
@@ -38,7 +38,8 @@ class TorchZip:
         if entry is None:
             raise Refused("the zip has no data.pkl")
         try:
-            return read_pickle(read_entry(self._source, entry, limit=MAX_PICKLE))
+            limits = self._source.limits
+            return read_pickle(read_entry(self._source, entry, limit=limits.pickle_bytes), limits)
         except CutShort as error:  # the directory was whole, so the file wasn't cut: the entry lies
             raise Refused(str(error)) from error
 

@@ -15,9 +15,6 @@ from typing import NamedTuple
 
 from catalogdb.formats.source import ByteSource, CutShort, Refused
 
-MAX_DIRECTORY_BYTES = 64 * 1024 * 1024
-MAX_ENTRIES = 200_000
-
 _END = struct.Struct("<4s4xHHIIH")
 _END64_LOCATOR = struct.Struct("<4s4xQ4x")
 _END64 = struct.Struct("<4s20xQQQQ")
@@ -87,9 +84,9 @@ class Directory:
 def read_directory(source: ByteSource) -> Directory:
     """The table of contents. CutShort where the end is missing, Refused where it contradicts itself."""
     count, size, start, limit = _find_end(source)
-    if count > MAX_ENTRIES:
+    if count > source.limits.zip_entries:
         raise Refused(f"zip of {count} entries")
-    if size > MAX_DIRECTORY_BYTES:
+    if size > source.limits.zip_directory_bytes:
         raise Refused(f"zip directory of {size} bytes")
     if start + size > source.size:
         raise CutShort("the zip's directory lies beyond the end of the file")

@@ -33,6 +33,7 @@ def config_facts(document: Mapping[str, object]) -> ConfigFacts:
         if field not in fields and is_known(value):
             fields[field] = (value, key)
 
+    put("exp_name", _text(document, "exp_name"), "exp_name")
     for name in ARCHITECTURE_KEYS:
         put("architecture", _text(document, "model", name), f"model.{name}")
     put("backbone", _text(document, "model", "encoder", "model_name"), "model.encoder.model_name")

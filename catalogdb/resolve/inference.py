@@ -26,16 +26,9 @@ from catalogdb.resolve.config import ConfigFacts, ConfigParams, read_config
 from catalogdb.resolve.documents import PerSource
 from catalogdb.resolve.names import counters, experiment, path_patterns
 from catalogdb.resolve.own_score import callback_of, own_scores
-from catalogdb.resolve.params import is_known, merge_params
+from catalogdb.resolve.params import MODEL_PARAMETERS, is_known, merge_params
 
-HYPER_PARAMETERS: Mapping[str, str] = {
-    "architecture_name": "architecture",
-    "encoder_name": "backbone",
-    "decoder_name": "decoder",
-    "head_name": "head",
-    "loss_name": "loss",
-    "max_epochs": "max_epochs",
-}
+HYPER_PARAMETERS: Mapping[str, str] = {**MODEL_PARAMETERS, "max_epochs": "max_epochs"}
 """Keys of ``hyper_parameters`` that are fields of the row."""
 
 

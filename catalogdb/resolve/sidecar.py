@@ -25,7 +25,7 @@ from catalogdb.resolve.documents import read_source
 from catalogdb.resolve.headline import HEADLINES, monitored_headline
 from catalogdb.resolve.names import counters
 from catalogdb.resolve.own_score import own_scores
-from catalogdb.resolve.params import flatten, is_known
+from catalogdb.resolve.params import MODEL_PARAMETERS, flatten, is_known
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "exp_name": ("exp_name",),
@@ -92,6 +92,9 @@ class SidecarResolver:
         metrics = _metrics(known, fields, hints.header, candidate.link_target or candidate.path)
         contradiction = contradicts(fields, stated_counters(candidate, hints.header))
         if contradiction is not None:
+            other = other_model(fields, hints.header)
+            if other is not None:
+                return Finding(problems=(Problem(source.path, "yaml", other),))
             problems.append(Problem(source.path, "yaml", contradiction))
             metrics = {}
             for field in OF_THE_STEP:
@@ -116,6 +119,15 @@ class SidecarResolver:
             self._made.clear()
         self._made[key] = objects, fields, (group,) if group.params else ()
         return fields, self._made[key][2]
+
+
+def other_model(fields: Mapping[str, Value], header: CheckpointHeader) -> str | None:
+    """Why a sidecar of another state is one of another run altogether: the checkpoint was made with another model."""
+    for key, field in MODEL_PARAMETERS.items():
+        stated = header.hyper_parameters.get(key)
+        if field in fields and isinstance(stated, str) and is_known(stated) and fields[field].value != stated.strip():
+            return f"is about another checkpoint: its {field} is {fields[field].value}, the checkpoint's {stated}"
+    return None
 
 
 def stated_counters(candidate: Candidate, header: CheckpointHeader) -> Mapping[str, int]:
