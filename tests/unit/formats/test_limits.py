@@ -30,7 +30,7 @@ INDEX = b'{"weight_map": {"a": "b"}}'
         (SMALL, Limits(zip_directory_bytes=99), "zip directory of"),
         (FILES["nemo"], Limits(tar_members=1), "tar of more than 1 members"),
         (FILES["safetensors"], Limits(safetensors_header=9), "safetensors header of"),
-        (INDEX, Limits(index_bytes=9), "index of 25 bytes"),
+        (INDEX, Limits(index_bytes=9), "index of 26 bytes"),
     ],
 )
 def test_a_bound_that_is_passed_is_the_reason(content: bytes, limits: Limits, reason: str) -> None:
