@@ -145,7 +145,7 @@ class CheckpointHeader:
 
     ``checksums`` and ``storages`` go with ``tensors``, one each: the CRC-32 of the storage and its name in the file,
     null where the container keeps none. ``weights_prefix`` is what wraps every name (``module.``). ``storage_bytes``
-    are all tensors' bytes, ``weights_bytes`` those of the weights: what is between them is optimizer state and the like.
+    are all tensors' bytes, ``weights_bytes`` those of the weights: between them is optimizer state and the like.
     """
 
     format: str | None
