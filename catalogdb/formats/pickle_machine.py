@@ -145,14 +145,10 @@ class Machine:
     def setitem(self, pos: int) -> int:
         value = self.stack.pop()
         key = self.stack.pop()
-        self._update([key, value])
+        self.update([key, value])
         return pos
 
-    def setitems(self, pos: int) -> int:
-        self._update(self._from_mark())
-        return pos
-
-    def _update(self, values: list[Any]) -> None:
+    def update(self, values: list[Any]) -> None:
         if len(values) % 2:
             raise Refused("the pickle sets a key without a value")
         target = self.stack[-1]
@@ -162,14 +158,13 @@ class Machine:
             target = target.items
         elif type(target) is not dict:
             raise Refused("the pickle sets an item of what is no dict")
-        for at in range(0, len(values), 2):
-            key = values[at]
-            target[key if type(key) is str else safe_key(key)] = values[at + 1]
+        for key, value in zip(values[::2], values[1::2], strict=True):
+            target[key if type(key) is str else safe_key(key)] = value
 
     def dict_(self, pos: int) -> int:
         values = self._from_mark()
         self.stack.append({})
-        self._update(values)
+        self.update(values)
         return pos
 
     def list_(self, pos: int) -> int:
@@ -366,7 +361,6 @@ OPCODES: dict[int, Callable[[Machine, int], int]] = {
     0x65: Machine.appends,
     0x90: Machine.appends,  # ADDITEMS: a set is read as a list
     0x73: Machine.setitem,
-    0x75: Machine.setitems,
     0x64: Machine.dict_,
     0x6C: Machine.list_,
     0x5D: Machine.empty_list,

@@ -194,6 +194,11 @@ class _Reader(Machine):
                 elif op == 0x4B:  # BININT1
                     push(data[pos])
                     pos += 1
+                elif op == 0x75:  # SETITEMS
+                    at = marks.pop()
+                    values = stack[at:]
+                    del stack[at:]
+                    self.update(values)
                 elif op == 0x7D:  # EMPTY_DICT
                     push({})
                 elif op == 0x74:  # TUPLE
@@ -239,13 +244,14 @@ class _Reader(Machine):
                 elif op == 0x47:  # BINFLOAT
                     push(_F64(data, pos)[0])
                     pos += 8
-                elif op == 0x2E:  # STOP
+                elif op == _STOP:
                     return pop()
                 else:
                     rare = OPCODES.get(op)
                     if rare is None:
                         raise Refused(f"unknown pickle opcode 0x{op:02x}")
                     pos = rare(self, pos)
+            op = _STOP  # so that the last opcode isn't taken for one that lacks bytes
             raise Refused(f"more than {self.limits.pickle_opcodes} pickle opcodes")
         finally:
             self.pos, self.op = pos, op

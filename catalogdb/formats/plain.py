@@ -122,7 +122,8 @@ def _name(prefix: str, key: object) -> str | None:
 
 def _scalar(value: object, read_tensor: ReadTensor) -> Any:
     """The value's scalar, or _SKIPPED."""
-    value = _unwrapped(value)
+    if type(value) is Stub:
+        value = _unwrapped(value)
     if type(value) is str:
         return value if len(value) <= MAX_STRING else _SKIPPED
     if type(value) is int:

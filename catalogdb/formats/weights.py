@@ -147,6 +147,8 @@ def _prefix(tensors: Mapping[str, Tensor]) -> str | None:
     if not tensors:
         return None
     first, last = min(tensors), max(tensors)  # what these two begin with, all between them do
+    if not first.startswith(WRAPPERS):
+        return None
     at = 0
     while wrapper := next((each for each in WRAPPERS if first.startswith(each, at) and last.startswith(each, at)), ""):
         at += len(wrapper)
