@@ -416,7 +416,7 @@ class ScanReport:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "foreign"}
         return {**values, "roots": list(self.roots), "problems": [problem.to_dict() for problem in self.problems]}
 
 

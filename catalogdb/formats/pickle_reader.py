@@ -244,7 +244,7 @@ class _Reader(Machine):
                 elif op == 0x47:  # BINFLOAT
                     push(_F64(data, pos)[0])
                     pos += 8
-                elif op == _STOP:
+                elif op == 0x2E:  # STOP
                     return pop()
                 else:
                     rare = OPCODES.get(op)

@@ -1,171 +1,19 @@
-"""Reading in several processes gives what reading in one gives, whatever becomes of them."""
+"""Runs the tests of the reading processes where they can be forked: in a process without other threads."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from catalogdb.catalog import Catalog
-from catalogdb.demo import lay_out
-from catalogdb.discovery import Walk
-from catalogdb.ingest import Readers
-from catalogdb.reading import CandidateReader, Reading, ReadingProcesses, can_fork
-from catalogdb.reading.wire import ReadingDecoder, ReadingEncoder, decode_candidates, encode_candidates
-from catalogdb.records import Candidate, Origin, Param, ParamGroup
-from catalogdb.resolve import InferenceResolver, ResolverChain, SidecarResolver
-
-pytestmark = pytest.mark.skipif(not can_fork(), reason="processes are used on Linux, where no other thread runs")
+ALONE = Path(__file__).with_name("processes_alone.py")
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real checkpoints, with a broken sidecar, a vanished file, and files that are no checkpoints."""
-    root = lay_out(tmp_path_factory.mktemp("tree"))
-    folder = next(root.glob("*resnet18/checkpoints"))
-    (folder / "notes.pt").write_text("not a checkpoint")
-    (folder / "empty.ckpt").touch()
-    (folder / "last.metadata.yaml").write_text("training: [1, 2")
-    return root
-
-
-@pytest.fixture
-def reader() -> CandidateReader:
-    chain = ResolverChain([SidecarResolver(), InferenceResolver()])
-    return CandidateReader(chain, full=False, clock=lambda: 2e9)
-
-
-@pytest.fixture
-def candidates(tree: Path) -> list[Candidate]:
-    found = list(Walk(str(tree)))
-    gone = Candidate(str(tree), "gone.ckpt", found[0].stamp)
-    return [*found, gone] * 12
-
-
-def batches(candidates: list[Candidate], size: int = 100) -> Iterator[list[Candidate]]:
-    return (candidates[start : start + size] for start in range(0, len(candidates), size))
-
-
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def essence(reading: Reading) -> tuple[object, ...]:
-    """Without the errors of tiers that failed: exceptions are equal to themselves alone."""
-    return reading.candidate, reading.header_state, reading.reason, reading.resolution, len(reading.answers)
-
-
-def flat(read: Iterator[list[Reading]]) -> list[tuple[object, ...]]:
-    return [essence(reading) for some in read for reading in some]
-
-
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_the_same_as_in_one_process(reader: CandidateReader, candidates: list[Candidate], count: int) -> None:
-    before = open_descriptors()
-    processes = ReadingProcesses(reader, count)
-    try:
-        assert flat(processes.read_batches(batches(candidates))) == flat(reader.read_batches(batches(candidates)))
-        assert flat(processes.read_batches(batches(candidates[:5]))) == flat(reader.read_batches([candidates[:5]]))
-    finally:
-        processes.close()
-    assert open_descriptors() == before
-
-
-def test_batches_keep_their_bounds(reader: CandidateReader, candidates: list[Candidate]) -> None:
-    processes = ReadingProcesses(reader, 2)
-    try:
-        sizes = [len(some) for some in processes.read_batches(batches(candidates, 130))]
-    finally:
-        processes.close()
-    assert sizes == [len(some) for some in batches(candidates, 130)]
-
-
-def test_processes_that_die_lose_nothing(reader: CandidateReader, candidates: list[Candidate]) -> None:
-    processes = ReadingProcesses(reader, 2)
-    try:
-        read = processes.read_batches(batches(candidates))
-        first = [essence(reading) for reading in next(read)]
-        for process in processes._processes:
-            os.kill(process.pid, signal.SIGKILL)
-        rest = flat(read)
-    finally:
-        processes.close()
-    assert [*first, *rest] == flat(reader.read_batches(batches(candidates)))
-
-
-def test_an_interrupt_of_the_terminal_is_the_parents_to_handle(reader: CandidateReader) -> None:
-    processes = ReadingProcesses(reader, 1)
-    pid = processes._processes[0].pid
-    time.sleep(0.2)
-    os.kill(pid, signal.SIGINT)
-    assert os.waitpid(pid, os.WNOHANG) == (0, 0)
-    processes.close()
-
-
-def test_no_fork_beside_a_thread() -> None:
-    stop = threading.Event()
-    thread = threading.Thread(target=stop.wait)
-    thread.start()
-    try:
-        assert not can_fork()
-    finally:
-        stop.set()
-        thread.join()
-
-
-def test_few_candidates_need_no_processes(reader: CandidateReader) -> None:
-    with Readers(reader, 4) as readers:
-        assert readers.of(10) is reader
-
-
-def test_a_scan_with_processes_makes_the_same_rows(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def rows(workers: int) -> list[dict[str, object]]:
-        with Catalog.open("sqlite://") as catalog:
-            catalog.scan(tree, workers=workers)
-            return [{**row.to_dict(), "id": None} for row in catalog.iter_search()]
-
-    alone = rows(1)
-    monkeypatch.setattr("catalogdb.ingest.WORTH_PROCESSES", 1)
-    assert rows(2) == alone
-
-
-def test_candidates_pass_unchanged(candidates: list[Candidate]) -> None:
-    assert decode_candidates(encode_candidates(candidates)) == candidates
-
-
-def test_shared_groups_pass_once(reader: CandidateReader, candidates: list[Candidate]) -> None:
-    some = [candidate for candidate in candidates[:15] if not reader.read(candidate).answers]
-    readings = [reader.read(candidate) for candidate in some]
-    encoder, decoder = ReadingEncoder(), ReadingDecoder()
-    first, again = encoder.encode(readings), encoder.encode(readings)
-    assert len(again) < len(first)
-    assert decoder.decode(first, some) == decoder.decode(again, some) == readings
-
-
-def test_a_reading_whose_tier_failed_is_not_sent(reader: CandidateReader, candidates: list[Candidate]) -> None:
-    failed = [candidate for candidate in candidates[:30] if reader.read(candidate).answers]
-    assert failed
-    message = ReadingEncoder().encode([reader.read(candidate) for candidate in failed])
-    assert ReadingDecoder().decode(message, failed) == [None] * len(failed)
-
-
-def test_both_ends_forget_together(
-    reader: CandidateReader, candidates: list[Candidate], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("catalogdb.reading.wire.MAX_GROUPS", 1)
-    some = [candidate for candidate in candidates[:15] if not reader.read(candidate).answers]
-    readings = [reader.read(candidate) for candidate in some]
-    encoder, decoder = ReadingEncoder(), ReadingDecoder()
-    for _ in range(3):
-        assert decoder.decode(encoder.encode(readings), some) == readings
-
-
-def test_types_of_params_tell_groups_apart() -> None:
-    origin = Origin("legacy", "config", "config.yaml", "a", "run")
-    assert ParamGroup((Param("a", True, origin),)) != ParamGroup((Param("a", 1, origin),))
-    assert ParamGroup((Param("a", 1, origin),)) != ParamGroup((Param("a", 1.0, origin),))
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_reading_processes() -> None:
+    arguments = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(ALONE)]
+    run = subprocess.run(arguments, cwd=ALONE.parents[3], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
+    assert "skipped" not in run.stdout
