@@ -18,8 +18,10 @@ from catalogdb.store.engine import (
     failures_of,
     make_engine,
     make_reading_engine,
+    may_write,
     network_filesystem,
     parse_url,
+    read_only,
     snapshot,
 )
 from catalogdb.store.ledger import Ledger
@@ -41,9 +43,16 @@ class Store:
 
     @classmethod
     def open(cls, url: str) -> Store:
-        """Opens a catalog, or makes a new one at head. Raises SchemaOutdated, SchemaTooNew or DatabaseError."""
+        """Opens a catalog, or makes a new one at head. Raises SchemaOutdated, SchemaTooNew or DatabaseError.
+
+        One that may be read but not written is opened for asking alone.
+        """
         parsed = parse_url(url)
         path = database_path(parsed)
+        if path is not None and not may_write(path):
+            reading = make_reading_engine(read_only(parsed))
+            migrate.check_schema(reading)
+            return cls(reading, reading)
         if path is not None:
             make_folder(path)
         engine = make_engine(parsed)
@@ -129,7 +138,7 @@ def _existing(url: str) -> Iterator[Engine]:
     path = database_path(parsed)
     if path is None or not path.is_file():
         raise DatabaseError(f"{path or url}: no such catalog; make it with: catalogdb scan ROOT")
-    engine = make_engine(parsed)
+    engine = make_engine(parsed) if may_write(path) else make_reading_engine(read_only(parsed))
     try:
         yield engine
     finally:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -34,7 +36,9 @@ def parse_url(url: str) -> URL:
 
 def database_path(url: URL) -> Path | None:
     """The catalog's file; None for one in memory."""
-    return Path(url.database) if url.database and url.database != ":memory:" else None
+    if not url.database or url.database == ":memory:":
+        return None
+    return Path(unquote(url.database.removeprefix("file:")) if "uri" in url.query else url.database)
 
 
 def make_engine(url: URL) -> Engine:
@@ -76,6 +80,27 @@ def driver_connection(connection: Connection) -> sqlite3.Connection:
     if not isinstance(raw, sqlite3.Connection):
         raise TypeError("catalogs are SQLite files")
     return raw
+
+
+def read_only(url: URL) -> URL:
+    """The same file, for who may read it but not write beside it.
+
+    Readers of a WAL file make its index beside it; where they may not, SQLite is told that nobody else writes either.
+    """
+    path = database_path(url)
+    if path is None:
+        return url
+    query = {"mode": "ro", "uri": "true", **({} if _has_wal(path) else {"immutable": "1"})}
+    return url.set(database=f"file:{quote(str(path.absolute()))}", query=query)
+
+
+def may_write(path: Path) -> bool:
+    """Whether a file that is there may be written, and files beside it made. True for one that isn't there yet."""
+    return not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def _has_wal(path: Path) -> bool:
+    return path.with_name(f"{path.name}-wal").exists()
 
 
 @contextmanager

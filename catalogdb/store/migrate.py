@@ -67,6 +67,14 @@ def open_schema(engine: Engine) -> None:
             raise _mismatch(connection, revision)
 
 
+def check_schema(engine: Engine) -> None:
+    """The same for a file that can't be written: only a current one will do."""
+    with failures_of(database_path(engine.url)), engine.connect() as connection:
+        revision = current_revision(connection)
+        if revision != HEAD:
+            raise _mismatch(connection, revision or "none")
+
+
 def upgrade(engine: Engine) -> UpgradeReport:
     """Brings a catalog to head; an older one is first copied beside itself."""
     path = database_path(engine.url)

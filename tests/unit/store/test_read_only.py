@@ -1,0 +1,68 @@
+"""A catalog that may be read but not written answers; a scan into it says so in one line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from catalogdb.catalog import Catalog
+from catalogdb.demo import lay_out
+
+SCRIPT = """
+import contextlib, io, os, sys
+from catalogdb.cli.main import main
+rehearsal, database, *arguments = sys.argv[1:]
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    main(["--db", rehearsal, *arguments])  # everything is imported before the rights are gone
+if os.geteuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+sys.exit(main(["--db", database, *arguments]))
+"""
+
+
+def as_nobody(catalog: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HOME": "/nonexistent", "XDG_CONFIG_HOME": "/nonexistent"}
+    rehearsal = catalog.parent.parent / "rehearsal.db"
+    if not rehearsal.exists():
+        shutil.copy(catalog, rehearsal)
+        rehearsal.chmod(0o644)
+    command = [sys.executable, "-c", SCRIPT, str(rehearsal), str(catalog), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd="/")
+
+
+@pytest.fixture(params=["file", "folder"])
+def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A catalog whose file, or whose folder, may not be written."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.geteuid():
+            folder.chmod(folder.stat().st_mode | 0o055)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    path = shared / "catalog.db"
+    with Catalog.open(path) as opened:
+        opened.scan(lay_out(tmp_path))
+    path.chmod(0o444 if request.param == "file" else 0o644)
+    shared.chmod(0o755 if request.param == "file" else 0o555)
+    if request.param == "file" and os.geteuid() != 0:
+        shared.chmod(0o555)
+    return path
+
+
+def test_it_answers(catalog: Path) -> None:
+    listed = as_nobody(catalog, "ls", "-n", "0", "--format", "path")
+    assert (listed.returncode, len(listed.stdout.splitlines())) == (0, 20), listed.stderr
+    assert as_nobody(catalog, "status").returncode == 0
+
+
+def test_a_scan_says_what_is_wrong(catalog: Path, tmp_path: Path) -> None:
+    scanned = as_nobody(catalog, "scan", str(tmp_path / "outputs"))
+    assert scanned.returncode == 3
+    assert str(catalog) in scanned.stderr
+    assert len(scanned.stderr.splitlines()) == 1
+    assert "Traceback" not in scanned.stderr
