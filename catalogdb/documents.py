@@ -74,6 +74,8 @@ def read_document(path: str, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
         while size <= max_bytes and (chunk := os.read(descriptor, max(status.st_size - len(data), 0) + 4096)):
             data += chunk
             size = len(data)
+            if size == status.st_size:
+                break
     finally:
         os.close(descriptor)
     if size > max_bytes:

@@ -67,7 +67,10 @@ class Candidate:
         return f"{self.root}/{self.rel_path}" if self.root != "/" else f"/{self.rel_path}"
 
     def source(self, role: SourceRole) -> Source | None:
-        return next((source for source in self.sources if source.role == role), None)
+        for source in self.sources:
+            if source.role == role:
+                return source
+        return None
 
 
 class TensorInfo(NamedTuple):

@@ -47,6 +47,23 @@ def decode_candidates(message: bytes) -> list[Candidate]:
     ]
 
 
+class _Table:
+    """Objects that a message mentions more than once, by identity: those that are shared are the same objects."""
+
+    __slots__ = ("_places", "members")
+
+    def __init__(self) -> None:
+        self._places: dict[int, int] = {}
+        self.members: list[Any] = []
+
+    def place_of(self, member: object) -> int:
+        place = self._places.get(id(member))
+        if place is None:
+            place = self._places[id(member)] = len(self.members)
+            self.members.append(member)
+        return place
+
+
 class ReadingEncoder:
     """The end that reads. A reading whose tier failed isn't sent: the other end reads that one itself."""
 
@@ -57,17 +74,17 @@ class ReadingEncoder:
         anew = len(self._sent) > MAX_GROUPS
         if anew:
             self._sent.clear()
-        origins: dict[Origin, int] = {}
-        groups: dict[ParamGroup, int] = {}
+        origins = _Table()
+        groups = _Table()
         new_groups: list[tuple[Any, ...]] = []
         rows = [self._row(reading, origins, groups, new_groups) for reading in readings]
-        return marshal.dumps((anew, [tuple(origin) for origin in origins], new_groups, rows))
+        return marshal.dumps((anew, [tuple(origin) for origin in origins.members], new_groups, rows))
 
     def _row(
         self,
         reading: Reading,
-        origins: dict[Origin, int],
-        groups: dict[ParamGroup, int],
+        origins: _Table,
+        groups: _Table,
         new_groups: list[tuple[Any, ...]],
     ) -> tuple[Any, ...]:
         resolution = reading.resolution
@@ -77,15 +94,14 @@ class ReadingEncoder:
             return (READ_YOURSELF,)
 
         def values(known: Any) -> list[tuple[Any, ...]]:
-            return [(name, value, origins.setdefault(origin, len(origins))) for name, (value, origin) in known.items()]
+            return [(name, value, origins.place_of(origin)) for name, (value, origin) in known.items()]
 
         for group in resolution.params:
-            if group not in groups:
-                groups[group] = len(groups)
+            if groups.place_of(group) == len(new_groups):
                 params = None
                 if group.digest not in self._sent:
                     self._sent.add(group.digest)
-                    params = [(name, value, origins.setdefault(at, len(origins))) for name, value, at in group.params]
+                    params = [(name, value, origins.place_of(origin)) for name, value, origin in group.params]
                 new_groups.append((group.digest, params))
         weights = resolution.weights
         return (
@@ -96,7 +112,7 @@ class ReadingEncoder:
             resolution.source,
             values(resolution.fields),
             values(resolution.metrics),
-            [groups[group] for group in resolution.params],
+            [groups.place_of(group) for group in resolution.params],
             weights and (weights.num_parameters, weights.num_tensors, dict(weights.dtypes), weights.fingerprint),
             [(problem.path, problem.tier, problem.reason) for problem in resolution.problems],
             resolution.recheck,
