@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench fuzz clean
 
 $(VENV)/.product: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -33,6 +33,10 @@ test: check
 
 bench: $(VENV)/.development
 	$(BIN)/python -m tests.benchmarks
+
+fuzz: $(VENV)/.development
+	$(PIP) "atheris>=2.3"
+	$(BIN)/python -m tests.fuzz --minutes 20
 
 clean:
 	rm -rf $(VENV) demo build dist
