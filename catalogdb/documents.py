@@ -132,7 +132,7 @@ _sections: dict[str, tuple[str, Any]] = {}
 """Text of a top-level section → its key and value, as it was parsed before."""
 
 SECTION_CHARS = 48
-MAX_SECTIONS = 8192
+MAX_SECTIONS = 2048
 
 
 def _parse_simple(text: str) -> Any:

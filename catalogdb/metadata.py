@@ -192,7 +192,7 @@ _PartialMetadata = _partial(CheckpointMetadataV1)
 _MISSING = "is missing"
 
 SHARED_SECTIONS = ("model", "checkpointing")
-MAX_SHARED = 4096
+MAX_SHARED = 1024
 _OwnMetadata = create_pydantic_model(
     "OwnMetadata",
     __base__=_Part,

@@ -79,7 +79,12 @@ FIELDS: dict[str, Field] = {
         Field("path", f"{ROOT} || '/' || c.rel_path", "text", "the file's absolute path", ("artifact_uri",)),
         Field("root", "r.path", "text", "the root that it was found under"),
         Field("rel_path", "c.rel_path", "text", "its path inside the root"),
-        Field("format", "c.format", "text", "torch_zip, safetensors, torch_legacy, torch_tar, pickle, tar, nemo, sharded, torch_dcp, deepspeed"),
+        Field(
+            "format",
+            "c.format",
+            "text",
+            "torch_zip, safetensors, torch_legacy, torch_tar, pickle, tar, nemo, sharded, torch_dcp, deepspeed",
+        ),
         Field("size_bytes", "c.size_bytes", "int", "the file's size", ("size",)),
         Field("mtime", "c.mtime_ns / 1000", "time", "when the file last changed", ("modified",)),
         Field("state", "c.state", "text", "ready, writing, truncated, unreadable, missing"),

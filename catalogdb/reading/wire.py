@@ -13,7 +13,7 @@ from typing import Any
 from catalogdb.reading.candidate import Reading
 from catalogdb.records import Candidate, Origin, Param, ParamGroup, Problem, Resolution, Source, Stamp, Value, Weights
 
-MAX_GROUPS = 20_000
+MAX_GROUPS = 2_000
 """Groups that both ends remember before they start anew."""
 
 VANISHED, READ_YOURSELF = "vanished", "read yourself"

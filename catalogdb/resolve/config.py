@@ -58,7 +58,7 @@ class ConfigParams:
     through once for all the configs that have it.
     """
 
-    def __init__(self, *, keep: int = 8192) -> None:
+    def __init__(self, *, keep: int = 2048) -> None:
         self._keep = keep
         self._sections: dict[tuple[int, str, str], tuple[object, tuple[ParamGroup, ...]]] = {}
         self._groups: dict[tuple[str, str, str], ParamGroup] = {}

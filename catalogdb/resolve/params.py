@@ -61,7 +61,7 @@ def _is_plain_text(value: object) -> bool:
     return value.strip() != "???" and INTERPOLATION not in value
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def merge_params(first: tuple[ParamGroup, ...], second: tuple[ParamGroup, ...]) -> tuple[ParamGroup, ...]:
     """Both, without those of ``second`` that ``first`` names already. The checkpoints of a run share the answer."""
     known = {param.name for group in first for param in group.params}

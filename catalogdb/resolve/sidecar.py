@@ -52,7 +52,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 OF_THE_STEP = ("epoch", "global_step", "created_at", *HEADLINES)
 """Fields that belong to one step: a sidecar of another step says nothing about them."""
 
-MAX_SHARED = 4096
+MAX_SHARED = 1024
 
 
 @lru_cache(maxsize=4096)

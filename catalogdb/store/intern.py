@@ -16,7 +16,7 @@ K = TypeVar("K")
 INT64_MAX = 2**63 - 1
 
 
-REMEMBERED = 4096
+REMEMBERED = 1024
 """Entries a memory may grow to before it starts anew: a large tree's configs needn't all be held."""
 
 

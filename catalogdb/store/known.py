@@ -6,11 +6,12 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from catalogdb.records import Candidate, Finding, Origin, Param, ParamGroup, Stamp, State, Tier, Value
+from catalogdb.store.engine import driver_connection
 from catalogdb.store.paths import absolute
 from catalogdb.store.writer import now
 
@@ -75,11 +76,15 @@ class KnownRows:
         execute("DELETE FROM roots WHERE id = ?", (root_id,))
 
     def rows(self, root: Root) -> dict[str, Known]:
-        rows = self._connection.exec_driver_sql(
+        rows = driver_connection(self._connection).execute(
             f"SELECT rel_path, id, fingerprint, recheck, state, source FROM checkpoints WHERE {_within(root)}",
             _within_values(root),
         )
-        return {row[0]: Known(*row[1:]) for row in rows.cursor.fetchall()}
+        same: dict[Any, Any] = {}  # one text for all rows of a state and a tier
+        return {
+            rel_path: Known(row_id, mark, recheck, same.setdefault(state, state), same.setdefault(source, source))
+            for rel_path, row_id, mark, recheck, state, source in rows
+        }
 
     def foreign(self, root: Root) -> dict[str, int]:
         rows = self._connection.exec_driver_sql(
