@@ -72,6 +72,9 @@ class Ledger:
             self._writer.finish_root(root.id, problems)
 
     def optimize(self) -> None:
-        """Statistics for whoever opens the file with another tool; no query of ours depends on them."""
-        with failures_of(self._path):
+        """Statistics for whoever opens the file with another tool; no query of ours depends on them.
+
+        It reads, then writes: without the lock from its beginning it fails at once where another scan wrote meanwhile.
+        """
+        with failures_of(self._path), immediate(self._connection):
             self._connection.exec_driver_sql("PRAGMA optimize")
