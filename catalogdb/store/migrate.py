@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, Engine
 
 from catalogdb.errors import DatabaseError, SchemaOutdated, SchemaTooNew
 from catalogdb.records import UpgradeReport
-from catalogdb.store.engine import database_path, driver_connection, failures_of, immediate
+from catalogdb.store.engine import BUSY_TIMEOUT_MS, database_path, driver_connection, failures_of, immediate
 
 HEAD = "0001"
 """The newest revision. A test holds it equal to the scripts' head, so that opening a catalog needs no Alembic run."""
@@ -125,13 +126,19 @@ def _migrate(connection: Connection) -> None:
 
 
 def _use_wal(connection: Connection) -> None:
-    """WAL is kept in the file. Ten processes that open a new file at once race for it: the busy timeout doesn't
-    cover this change of mode, and whoever loses finds it done."""
-    try:
-        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-    except sqlite3.OperationalError as error:
-        if "locked" not in str(error):
-            raise
+    """WAL is kept in the file. Processes that open a new file at once race for it, and the busy timeout doesn't cover
+    this change of mode: whoever loses asks again, and finds it done."""
+    raw = driver_connection(connection)
+    until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            raw.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _is_known(revision: str) -> bool:
