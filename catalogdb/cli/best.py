@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+
 import click
 
+from catalogdb.catalog import Catalog
 from catalogdb.cli.access import open_existing
 from catalogdb.cli.columns import columns_option, format_option, write_checkpoints
 from catalogdb.cli.options import Command, Globals, pass_globals
+from catalogdb.cli.render import visible
+from catalogdb.records import Ranking
 from catalogdb.settings import working_directory
 
 
@@ -47,7 +53,9 @@ def command(
     """
     wanted = (None if per else 1) if limit is None else limit or None
     with open_existing(given.settings()) as catalog:
-        ranking = catalog.rank(metric, mode=mode, where=where, limit=wanted, per=per)
+        ranking, gone = _on_disk(catalog, metric, mode=mode, where=where, limit=wanted, per=per)
+        for path in gone:
+            given.say(visible(f"{path}: is no longer there; run catalogdb scan to have the catalog know"))
         write_checkpoints(
             ranking.checkpoints,
             style,
@@ -62,3 +70,17 @@ def command(
     if not ranking.checkpoints:
         given.say("catalogdb: nothing matched")
         click.get_current_context().exit(1)
+
+
+def _on_disk(
+    catalog: Catalog, metric: str, *, mode: str | None, where: str, limit: int | None, per: str | None
+) -> tuple[Ranking, list[str]]:
+    """The best of those that are still there, and the paths of better ones that are gone since the last scan."""
+    asked = limit
+    while True:
+        ranking = catalog.rank(metric, mode=mode, where=where, limit=asked, per=per)
+        gone = [row.path for row in ranking.checkpoints if row.state != "missing" and not os.path.lexists(row.path)]
+        there = tuple(row for row in ranking.checkpoints if row.path not in set(gone))
+        if asked is None or limit is None or per is not None or len(ranking.checkpoints) < asked or len(there) >= limit:
+            return replace(ranking, checkpoints=there[:limit]), gone
+        asked = limit + 2 * len(gone)

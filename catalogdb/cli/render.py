@@ -22,6 +22,9 @@ LOOK_AHEAD = 1000
 FOLDED = frozenset({"path", "value"})
 """Columns that go over several lines of a narrow terminal rather than being cut."""
 
+WHOLE = frozenset({"field", "monitored"})
+"""Columns that mean nothing when cut: the others give way."""
+
 GAP = 2
 NARROWEST = 4
 """Of a table's columns on a terminal, in cells."""
@@ -210,7 +213,11 @@ def _draw_table(headers: Sequence[str], rows: Sequence[Row]) -> None:
     texts = [[_short(value) for value in row] for row in rows]
     numeric = [_numeric(rows, place) for place in range(len(headers))]
     widths = [max([cell_len(header), *(cell_len(row[place]) for row in texts)]) for place, header in enumerate(headers)]
-    shrinking = {place: 3 if header in FOLDED else 1 for place, header in enumerate(headers) if not numeric[place]}
+    shrinking = {
+        place: 3 if header in FOLDED else 1
+        for place, header in enumerate(headers)
+        if not numeric[place] and header not in WHOLE
+    }
     _fit(widths, shrinking, console.width - GAP * (len(headers) - 1))
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     for header, width, right in zip(headers, widths, numeric, strict=True):

@@ -82,6 +82,13 @@ def tell(given: Globals, report: ScanReport) -> None:
     more = len(report.problems) - SHOWN_PROBLEMS
     if more > 0:
         given.say(f"and {more} more; see catalogdb status")
+    if report.foreign:
+        noun = (
+            "file has a checkpoint's name but holds"
+            if report.foreign == 1
+            else "files have a checkpoint's name but hold"
+        )
+        given.say(f"{report.foreign} {noun} none")
     counts = [f"{getattr(report, name)} {name}" for name in COUNTS if getattr(report, name)]
     if counts:
         given.say(", ".join(counts))

@@ -153,12 +153,19 @@ def _unknown_field(name: str, metrics: Collection[str]) -> str:
     return f"unknown field {name!r}{hint}"
 
 
+SHOWN_METRICS = 10
+
+
 def unknown_metric(name: str, metrics: Collection[str]) -> str:
     """The line that says so, with near names."""
     if not metrics:
         return f"unknown metric {name!r}; the catalog has no metrics yet"
     near = near_names(name, metrics)
-    return f"unknown metric {name!r}" + (f"; did you mean {_either(near)}?" if near else "")
+    if near:
+        return f"unknown metric {name!r}; did you mean {_either(near)}?"
+    known = sorted(metrics)
+    more = f" and {len(known) - SHOWN_METRICS} more" if len(known) > SHOWN_METRICS else ""
+    return f"unknown metric {name!r}; known are {', '.join(known[:SHOWN_METRICS])}{more}"
 
 
 def _either(names: Sequence[str]) -> str:

@@ -189,3 +189,20 @@ def test_status(ask: Run, demo: Demo) -> None:
     assert str(demo.database) in ended.out
     status = json.loads(ask("status", "--format", "json").out)
     assert sum(status["by_state"].values()) == demo.size
+
+
+def test_best_leaves_out_what_is_no_longer_there(ask: Run) -> None:
+    first, second = ask("best", "-m", "val/hmean", "-n", "2").lines
+    Path(first).rename(f"{first}.away")
+    try:
+        ended = ask("best", "-m", "val/hmean")
+        assert (ended.code, ended.lines) == (0, [second])
+        assert first in ended.err
+    finally:
+        Path(f"{first}.away").rename(first)
+
+
+def test_an_unknown_metric_names_those_there_are(ask: Run) -> None:
+    ended = ask("best", "-m", "zzz")
+    assert ended.code == 2
+    assert "val/hmean" in ended.err
