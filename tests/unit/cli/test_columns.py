@@ -17,8 +17,8 @@ from catalogdb.records import Checkpoint, Weights
 METRICS = ["val/hmean", "val/loss", "a,b"]
 ROW = Checkpoint(
     id=1,
-    path="/work/out/last.ckpt",
-    root="/work/out",
+    path="/srv/out/last.ckpt",
+    root="/srv/out",
     rel_path="last.ckpt",
     format="torch_zip",
     size_bytes=10,
@@ -40,7 +40,7 @@ ROW = Checkpoint(
 @pytest.mark.parametrize(
     ("text", "name", "value"),
     [
-        ("path", "path", "/work/out/last.ckpt"),
+        ("path", "path", "/srv/out/last.ckpt"),
         ("epoch", "epoch", 3),
         ("EPOCH", "epoch", 3),
         ("run_id", "wandb_run_id", None),
@@ -115,7 +115,7 @@ def test_metrics_in() -> None:
 
 
 def listing(capfdbinary: pytest.CaptureFixture[bytes], rows: list[Checkpoint], *metrics: str) -> list[str]:
-    write_checkpoints(rows, "table", columns=None, metrics=metrics, metric_names=lambda: METRICS, cwd=Path("/work"))
+    write_checkpoints(rows, "table", columns=None, metrics=metrics, metric_names=lambda: METRICS, cwd=Path("/srv"))
     sys.stdout.flush()
     return capfdbinary.readouterr().out.decode().splitlines()
 

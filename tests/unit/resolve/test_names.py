@@ -77,19 +77,19 @@ def test_path_patterns_are_whole_words_and_the_nearest_part_decides(
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/root/exp/checkpoints/x.ckpt", "exp"),
-        ("/root/exp/Checkpoints/x.ckpt", "exp"),
-        ("/root/a/exp/weights/x.pt", "exp"),
-        ("/root/exp/x.ckpt", "exp"),
-        ("/root/exp/checkpoints/epoch=1-val/loss=0.1.ckpt", "exp"),
-        ("/root/checkpoints/x.ckpt", "root"),
-        ("/root/checkpoints/a/x.ckpt", "root"),
-        ("/root/x.ckpt", None),
-        ("/root/checkpoints/exp/checkpoints/x.ckpt", "exp"),
+        ("/data/exp/checkpoints/x.ckpt", "exp"),
+        ("/data/exp/Checkpoints/x.ckpt", "exp"),
+        ("/data/a/exp/weights/x.pt", "exp"),
+        ("/data/exp/x.ckpt", "exp"),
+        ("/data/exp/checkpoints/epoch=1-val/loss=0.1.ckpt", "exp"),
+        ("/data/checkpoints/x.ckpt", "root"),
+        ("/data/checkpoints/a/x.ckpt", "root"),
+        ("/data/x.ckpt", None),
+        ("/data/checkpoints/exp/checkpoints/x.ckpt", "exp"),
     ],
 )
 def test_the_experiment_is_the_folder_above_checkpoints_else_the_file_s_own(path: str, expected: str | None) -> None:
-    assert experiment(path, "/root") == expected
+    assert experiment(path, "/data") == expected
 
 
 def test_a_root_named_like_a_checkpoint_folder_is_one() -> None:
