@@ -151,7 +151,8 @@ def test_the_tree_is_whole_and_small(outputs: Path) -> None:
 
 def test_nothing_in_it_tells_of_the_machine_that_trained() -> None:
     content = lzma.decompress(archive())
-    for trace in (b"/root/", b"/home/", b"/tmp/", b"/work/", b"/Users/", b"site-packages"):
+    folders = [b"/%b/" % name for name in (b"root", b"home", b"tmp", b"work", b"Users")]
+    for trace in (*folders, b"site-packages"):
         assert trace not in content
     with tarfile.open(fileobj=io.BytesIO(archive()), mode="r:xz") as tar:
         assert {(member.uid, member.gid, member.uname, member.gname) for member in tar} == {(0, 0, "", "")}
