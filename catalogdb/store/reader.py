@@ -149,6 +149,8 @@ class Reader:
                 yield from cursor
         except sqlite3.OperationalError as error:
             if str(error) == "interrupted":
+                if deadline is None or time.monotonic() < deadline:
+                    raise KeyboardInterrupt from error  # raised while the clock was looked at, where SQLite eats it
                 raise DatabaseError("the query took too long and was stopped") from error
             raise QueryError(str(error)) from error
         except (sqlite3.DatabaseError, sqlite3.Warning, OverflowError) as error:

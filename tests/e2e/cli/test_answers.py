@@ -6,6 +6,10 @@ import csv
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -206,3 +210,18 @@ def test_an_unknown_metric_names_those_there_are(ask: Run) -> None:
     ended = ask("best", "-m", "zzz")
     assert ended.code == 2
     assert "val/hmean" in ended.err
+
+
+def test_a_query_that_is_interrupted_ends_as_such(demo: Demo) -> None:
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    script = "import sys; from catalogdb.cli.main import main; print('ready', flush=True); sys.exit(main())"
+    command = [sys.executable, "-c", script, "--db", str(demo.database), "sql", endless]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "too long" not in errors
+    assert "Traceback" not in errors
