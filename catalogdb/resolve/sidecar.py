@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from operator import is_
 
@@ -53,6 +53,7 @@ OF_THE_STEP = ("epoch", "global_step", "created_at", *HEADLINES)
 """Fields that belong to one step: a sidecar of another step says nothing about them."""
 
 MAX_SHARED = 1024
+SHOWN_ERRORS = 3
 
 
 @lru_cache(maxsize=4096)
@@ -86,7 +87,7 @@ class SidecarResolver:
             known, errors = salvage(document, source.path)
         except MetadataError as error:
             raise ResolverError("yaml", source.path, str(error.reason)) from error
-        problems = [Problem(source.path, "yaml", f"{error.field}: {error.reason}") for error in errors]
+        problems = [Problem(source.path, "yaml", _in_one_line(errors))] if errors else []
         of_run, params = self._of_run(known)
         fields = {**_fields(known, _PLACES_OF_FILE), **of_run}
         metrics = _metrics(known, fields, hints.header, candidate.link_target or candidate.path)
@@ -119,6 +120,11 @@ class SidecarResolver:
             self._made.clear()
         self._made[key] = objects, fields, (group,) if group.params else ()
         return fields, self._made[key][2]
+
+
+def _in_one_line(errors: Sequence[MetadataError]) -> str:
+    said = "; ".join(f"{error.field}: {error.reason}" for error in errors[:SHOWN_ERRORS])
+    return said if len(errors) <= SHOWN_ERRORS else f"{said}; and {len(errors) - SHOWN_ERRORS} more"
 
 
 def other_model(fields: Mapping[str, Value], header: CheckpointHeader) -> str | None:
