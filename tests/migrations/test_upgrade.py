@@ -43,8 +43,8 @@ def rows_of(path: Path) -> Rows:
 def schema_of(path: Path) -> dict[tuple[str, str], str]:
     """Views and indexes by their text; tables are compared by Alembic."""
     with closing(sqlite3.connect(path)) as connection:
-        found = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE type <> 'table' AND sql IS NOT NULL")
-        return {(kind, name): " ".join(sql.split()) for kind, name, sql in found}
+        query = "SELECT type, name, sql FROM sqlite_master WHERE type <> 'table' AND sql IS NOT NULL"
+        return {(kind, name): " ".join(sql.split()) for kind, name, sql in connection.execute(query)}
 
 
 @pytest.fixture(params=DATABASES, ids=lambda path: path.stem)
