@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
 
-.PHONY: demo test check bench fuzz clean
+.PHONY: demo test check docs bench fuzz clean
 
 $(VENV)/.product: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -30,6 +30,10 @@ check: $(VENV)/.development
 
 test: check
 	$(BIN)/python -m pytest
+
+# The pages of docs/ that are made from the code: cli.md, fields.md, settings.md. A test holds them equal.
+docs: $(VENV)/.development
+	$(BIN)/python -m tools.reference
 
 bench: $(VENV)/.development
 	$(BIN)/python -m tests.benchmarks

@@ -22,7 +22,7 @@ def command() -> None:
     \b
     Examples:
       catalogdb db current
-      catalogdb db backup /backups/catalog.db
+      catalogdb db backup before-the-move.db
     """
 
 
@@ -81,7 +81,7 @@ def backup(given: Globals, destination: str | None) -> None:
     \b
     Examples:
       catalogdb db backup
-      catalogdb db backup /backups/catalog.db
+      catalogdb db backup before-the-move.db
     """
     settings = given.settings()
     target = _beside(database_file(settings.url)) if destination is None else working_directory() / destination

@@ -28,8 +28,8 @@ def command(given: Globals, directory: str) -> None:
 
     \b
     Examples:
-      catalogdb demo /tmp/try-catalogdb
-      catalogdb demo demo -q
+      catalogdb demo try-catalogdb
+      catalogdb demo examples -q
     """
     settings = given.settings(offline=True)
     outputs = lay_out(Path(directory))

@@ -78,6 +78,11 @@ class _GlobalOption(click.Option):
     """An option that every command has; its help stands in a section of its own."""
 
 
+def is_global(param: click.Parameter) -> bool:
+    """Whether every command has this option."""
+    return isinstance(param, _GlobalOption)
+
+
 def _global_options() -> list[click.Parameter]:
     def option(*names: str, **settings: Any) -> click.Parameter:
         return _GlobalOption(list(names), expose_value=False, **{"callback": _remember, **settings})
@@ -97,7 +102,7 @@ def _write_options(command: click.Command, ctx: click.Context, formatter: click.
     for param in command.get_params(ctx):
         record = param.get_help_record(ctx)
         if record is not None:
-            sections["Global options" if isinstance(param, _GlobalOption) else "Options"].append(record)
+            sections["Global options" if is_global(param) else "Options"].append(record)
     for title, records in sections.items():
         if records:
             with formatter.section(title):

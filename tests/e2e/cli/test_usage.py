@@ -15,29 +15,14 @@ from catalogdb import __version__
 from catalogdb.cli import main as funnel
 from catalogdb.cli.main import cli
 from tests.e2e.cli.harness import Demo, Ended, Run, assert_one_line
-
-COMMANDS = [
-    ["scan"],
-    ["best"],
-    ["ls"],
-    ["show"],
-    ["sql"],
-    ["status"],
-    ["demo"],
-    ["db"],
-    ["db", "upgrade"],
-    ["db", "current"],
-    ["db", "backup"],
-    ["db", "check"],
-]
+from tools import reference
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_help_gives_a_contract_and_two_examples(run: Run, command: list[str]) -> None:
-    ended = run(*command, "--help")
+@pytest.mark.parametrize("path", [path for path, _ in reference.commands()[1:]])
+def test_help_gives_examples_and_the_global_options(run: Run, path: str) -> None:
+    ended = run(*path.split()[1:], "--help")
     assert (ended.code, ended.err) == (0, "")
-    examples = ended.out.partition("Examples:")[2].partition("Options:")[0].split("\n")
-    assert sum(line.strip().startswith("catalogdb ") or "$(catalogdb" in line for line in examples) == 2
+    assert "Examples:\n" in ended.out
     assert "Global options:" in ended.out
     assert "--db URL" in ended.out
 
