@@ -8,11 +8,11 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from catalogdb.config_facts import config_facts
 from catalogdb.discovery import Walk
 from catalogdb.documents import read_document
 from catalogdb.errors import MetadataError
 from catalogdb.records import Source
-from catalogdb.resolve import config_facts
 
 _log = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from catalogdb.resolve.base import Hints, Resolver
 from catalogdb.resolve.chain import Answer, ResolverChain, merge
-from catalogdb.resolve.config import config_facts
 from catalogdb.resolve.inference import InferenceResolver
 from catalogdb.resolve.sidecar import SidecarResolver
 
@@ -15,6 +14,5 @@ __all__ = [
     "Resolver",
     "ResolverChain",
     "SidecarResolver",
-    "config_facts",
     "merge",
 ]

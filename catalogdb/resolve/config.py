@@ -1,54 +1,20 @@
-"""What a run's config says: model, trainer, callback and logger, as Hydra and Lightning templates spell them."""
+"""A run's config as a source: its facts, and its parameters in groups that configs share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from catalogdb.config_facts import ConfigFacts, config_facts
 from catalogdb.records import Origin, Param, ParamGroup, Source
 from catalogdb.resolve.documents import read_source
-from catalogdb.resolve.params import flatten, is_known
+from catalogdb.resolve.params import flatten
 
 MAX_MAPPINGS = 1024
-ARCHITECTURE_KEYS = ("architecture_name", "architectures", "architecture")
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigFacts:
-    """``fields`` maps a field to its value and the key it stood under. ``document`` is the whole of it."""
-
-    fields: Mapping[str, tuple[object, str]]
-    document: Mapping[str, object]
 
 
 def read_config(source: Source) -> ConfigFacts:
     """Raises ResolverError."""
     return config_facts(read_source("legacy", source))
-
-
-def config_facts(document: Mapping[str, object]) -> ConfigFacts:
-    fields: dict[str, tuple[object, str]] = {}
-
-    def put(field: str, value: object, key: str) -> None:
-        if field not in fields and is_known(value):
-            fields[field] = (value, key)
-
-    put("exp_name", _text(document, "exp_name"), "exp_name")
-    for name in ARCHITECTURE_KEYS:
-        put("architecture", _text(document, "model", name), f"model.{name}")
-    put("backbone", _text(document, "model", "encoder", "model_name"), "model.encoder.model_name")
-    for part in ("decoder", "head", "loss"):
-        put(part, _text(document, "model", part, "name"), f"model.{part}.name")
-        target = _text(document, "model", part, "_target_")
-        put(part, target and target.rpartition(".")[2], f"model.{part}._target_")
-    put("max_epochs", _positive(_at(document, "trainer", "max_epochs")), "trainer.max_epochs")
-    callback = "callbacks.model_checkpoint"
-    put("monitor", _text(document, "callbacks", "model_checkpoint", "monitor"), f"{callback}.monitor")
-    mode = _text(document, "callbacks", "model_checkpoint", "mode")
-    if "monitor" in fields and mode in ("min", "max"):
-        put("monitor_mode", mode, f"{callback}.mode")
-    put("wandb_run_id", _run_id(document), "logger.wandb.id")
-    return ConfigFacts(fields, document)
 
 
 class ConfigParams:
@@ -110,31 +76,3 @@ class ConfigParams:
             self._groups[key] = group
         if group.params:
             found.append(group)
-
-
-def _run_id(document: Mapping[str, object]) -> str | None:
-    run_id = _text(document, "logger", "wandb", "id")
-    if run_id is None or not is_known(run_id):
-        return None
-    entity, project = (_text(document, "logger", "wandb", name) for name in ("entity", "project"))
-    if is_known(entity) and is_known(project):
-        return f"{entity}/{project}/{run_id}"
-    return run_id
-
-
-def _at(document: Mapping[str, object], *keys: str) -> object:
-    value: object = document
-    for key in keys:
-        if not isinstance(value, dict):
-            return None
-        value = value.get(key)
-    return value
-
-
-def _text(document: Mapping[str, object], *keys: str) -> str | None:
-    value = _at(document, *keys)
-    return value.strip() if isinstance(value, str) else None
-
-
-def _positive(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**63 else None

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 
+from catalogdb.headlines import HEADLINES, in_range
 from catalogdb.records import Value
-
-HEADLINES: Mapping[str, tuple[str, ...]] = {
-    "precision": ("test/precision", "val/precision", "cleval/precision"),
-    "recall": ("test/recall", "val/recall", "cleval/recall"),
-    "hmean": ("test/hmean", "val/hmean", "cleval/hmean"),
-    "validation_loss": ("val/loss", "val_loss", "validation_loss"),
-}
-"""Field → the metric names it is taken from, the first that is known."""
 
 
 def headline_fields(metrics: Mapping[str, Value]) -> Iterator[tuple[str, Value]]:
@@ -22,10 +14,6 @@ def headline_fields(metrics: Mapping[str, Value]) -> Iterator[tuple[str, Value]]
         known = next((metrics[name] for name in names if name in metrics), None)
         if known is not None and in_range(field, known.value):
             yield field, known
-
-
-def in_range(field: str, value: float) -> bool:
-    return math.isfinite(value) and value >= 0 and (field == "validation_loss" or value <= 1)
 
 
 def monitored_headline(monitor: str) -> str | None:

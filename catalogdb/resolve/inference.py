@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 
+from catalogdb.config_facts import ConfigFacts, is_known
 from catalogdb.errors import ResolverError
 from catalogdb.records import (
     Candidate,
@@ -22,11 +23,11 @@ from catalogdb.records import (
     Value,
 )
 from catalogdb.resolve.base import Hints
-from catalogdb.resolve.config import ConfigFacts, ConfigParams, read_config
+from catalogdb.resolve.config import ConfigParams, read_config
 from catalogdb.resolve.documents import PerSource
 from catalogdb.resolve.names import counters, experiment, path_patterns
 from catalogdb.resolve.own_score import callback_of, own_scores
-from catalogdb.resolve.params import MODEL_PARAMETERS, is_known, merge_params
+from catalogdb.resolve.params import MODEL_PARAMETERS, merge_params
 
 HYPER_PARAMETERS: Mapping[str, str] = {**MODEL_PARAMETERS, "max_epochs": "max_epochs"}
 """Keys of ``hyper_parameters`` that are fields of the row."""

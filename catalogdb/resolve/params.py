@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
+from catalogdb.config_facts import INTERPOLATION
 from catalogdb.records import ParamGroup, Scalar
 
 MODEL_PARAMETERS: Mapping[str, str] = {
@@ -20,17 +21,6 @@ MAX_PARAMS = 4096
 MAX_ITEMS = 32
 MAX_TEXT = 4096
 MAX_DEPTH = 32
-
-INTERPOLATION = "${"
-"""OmegaConf's ``${…}``: what stands there is not the value."""
-
-
-def is_known(value: object) -> bool:
-    """False for what stands in for a value: null, empty text, ``unknown``, OmegaConf's ``${…}`` and ``???``."""
-    if isinstance(value, str):
-        text = value.strip()
-        return text not in ("", "???") and text.lower() != "unknown" and INTERPOLATION not in text
-    return value is not None
 
 
 def flatten(document: Mapping[str, object]) -> Iterator[tuple[str, Scalar]]:

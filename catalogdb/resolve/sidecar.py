@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from operator import is_
 
+from catalogdb.config_facts import is_known
 from catalogdb.errors import MetadataError, ResolverError
+from catalogdb.headlines import HEADLINES
 from catalogdb.metadata import SHARED_SECTIONS, salvage
 from catalogdb.records import (
     Candidate,
@@ -22,10 +24,10 @@ from catalogdb.records import (
 )
 from catalogdb.resolve.base import Hints
 from catalogdb.resolve.documents import read_source
-from catalogdb.resolve.headline import HEADLINES, monitored_headline
+from catalogdb.resolve.headline import monitored_headline
 from catalogdb.resolve.names import counters
 from catalogdb.resolve.own_score import own_scores
-from catalogdb.resolve.params import MODEL_PARAMETERS, flatten, is_known
+from catalogdb.resolve.params import MODEL_PARAMETERS, flatten
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "exp_name": ("exp_name",),

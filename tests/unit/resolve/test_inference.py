@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from catalogdb.config_facts import config_facts
 from catalogdb.records import FIELD_NAMES, CheckpointHeader, Source
 from catalogdb.resolve import Hints, InferenceResolver
-from catalogdb.resolve.config import config_facts
 from tests.unit.resolve.support import candidate, header, inferred, keeper, metrics, params, values
 
 CONFIG: dict[str, Any] = {
