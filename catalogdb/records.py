@@ -19,8 +19,12 @@ HeaderState = Literal["ready", "truncated", "unreadable", "foreign"]
 Tier = Literal["yaml", "wandb", "legacy"]
 Scope = Literal["checkpoint", "run"]
 Mode = Literal["min", "max"]
-SourceRole = Literal["sidecar", "config"]
-OriginRole = Literal["sidecar", "config", "header", "name", "wandb"]
+SourceRole = Literal["sidecar", "config", "metrics", "params", "state", "wandb"]
+"""What a file beside a checkpoint is to it: ``metrics`` has values by step or epoch, ``params`` are parameters beside
+the config, ``state`` is what training says of its checkpoints (``last_checkpoint``), ``wandb`` is W&B's local run."""
+
+OriginRole = Literal["embedded", "sidecar", "metrics", "header", "wandb", "config", "params", "state", "name"]
+"""Where a value was read. ``embedded`` is the record that the callback puts into the checkpoint itself."""
 
 Scalar = bool | int | float | str | None
 """A parameter's value. ``None`` is a null that was written down, not an absent parameter."""
@@ -176,8 +180,8 @@ class CheckpointHeader:
 class Origin(NamedTuple):
     """Where a value comes from.
 
-    ``path`` is relative to the checkpoint's folder for a config, the run for W&B, and empty where the checkpoint's
-    own name says which file it is (header, sidecar, name); ``key`` is the place inside it.
+    ``path`` is relative to the checkpoint's folder for a file beside it, the run for W&B, and empty where the
+    checkpoint's own name says which file it is (embedded, header, sidecar, name); ``key`` is the place inside it.
     """
 
     tier: Tier
@@ -188,7 +192,8 @@ class Origin(NamedTuple):
 
     def describe(self, file_name: str, sidecar_name: str) -> dict[str, str]:
         """As users see it: ``{"tier", "source", "scope", "key"}``."""
-        source = {"header": file_name, "name": file_name, "sidecar": sidecar_name}.get(self.role, self.path)
+        named = {"embedded": file_name, "header": file_name, "name": file_name, "sidecar": sidecar_name}
+        source = named.get(self.role, self.path)
         return {"tier": self.tier, "source": source, "scope": self.scope, "key": self.key}
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from catalogdb.errors import ResolverError
 from catalogdb.records import (
@@ -21,6 +22,7 @@ from catalogdb.records import (
 from catalogdb.resolve.base import Hints, Resolver
 from catalogdb.resolve.headline import headline_fields
 from catalogdb.resolve.params import merge_params
+from catalogdb.resolve.trust import COMPARED, difference, disagreements, prefer, rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Answer:
 
 
 class ResolverChain:
-    """Asks the tiers in order and merges what they say, per field, metric and parameter: the first value wins."""
+    """Asks the tiers in order, and merges what they say per field, metric and parameter (``resolve/trust.py``)."""
 
     def __init__(self, resolvers: Sequence[Resolver]) -> None:
         self._resolvers = tuple(resolvers)
@@ -62,14 +64,14 @@ def merge(
     answers: Sequence[Answer],
     earlier: Callable[[Tier], Finding | None] = lambda tier: None,
 ) -> Resolution:
-    """One resolution out of the tiers' answers.
+    """One resolution out of the tiers' answers. Two values of one thing that differ beyond rounding are a problem.
 
     ``earlier`` gives what a tier said before about the same content of the file; it stands in for a tier that
     failed. A tier that is absent has withdrawn what it said.
     """
     fields: dict[str, Value] = {}
     metrics: dict[str, Value] = {}
-    params: tuple[ParamGroup, ...] = ()
+    params: list[tuple[ParamGroup, ...]] = []
     problems: list[Problem] = []
     if header.reason:
         problems.append(Problem(candidate.path, None, header.reason))
@@ -86,9 +88,12 @@ def merge(
         problems.extend(finding.problems)
         if carrier is None and (finding.fields or finding.metrics):
             carrier = answer.tier
-        fields = {**finding.fields, **fields}
-        metrics = {**finding.metrics, **metrics} if metrics else dict(finding.metrics)
-        params = merge_params(params, finding.params) if params else finding.params
+        if fields or metrics:
+            problems.extend(_differences(candidate, fields, metrics, finding))
+        in_order = len(params) < 2 and carrier == "yaml"  # nothing counts more than the first tier
+        fields = prefer(fields, finding.fields, same_order=in_order) if fields else dict(finding.fields)
+        metrics = prefer(metrics, finding.metrics, same_order=in_order) if metrics else dict(finding.metrics)
+        params.append(finding.params)
     for field, value in headline_fields(metrics):
         fields.setdefault(field, value)
     _drop_foreign_mode(fields, answers)
@@ -99,12 +104,35 @@ def merge(
         source=carrier or "legacy",
         fields=fields,
         metrics=metrics,
-        params=params,
+        params=_merged(params),
         weights=header.weights,
         problems=tuple(problems),
         failed=frozenset(failed),
         recheck=state == "writing" or any(answer.error is not None and answer.error.retryable for answer in answers),
     )
+
+
+def _differences(
+    candidate: Candidate, fields: Mapping[str, Value], metrics: Mapping[str, Value], finding: Finding
+) -> Iterator[Problem]:
+    said = finding.fields
+    differing = {
+        name: fields[name] for name in COMPARED & fields.keys() & said.keys() if fields[name][0] != said[name][0]
+    }
+    found = disagreements(differing, said) if differing else []
+    if metrics and finding.metrics:
+        found += disagreements(metrics, finding.metrics)
+    for name, one, other in found:
+        yield Problem(candidate.path, other.origin.tier, difference(name, one, other))
+
+
+def _merged(params: Sequence[tuple[ParamGroup, ...]]) -> tuple[ParamGroup, ...]:
+    """The sidecar's count first, then those of the checkpoint itself, then those of its run."""
+    given = [groups for groups in params if groups]
+    if len(given) > 1 and any(groups[0].params[0].origin.tier == "wandb" for groups in given):
+        ranked = sorted((group for groups in given for group in groups), key=lambda group: rank(group.params[0].origin))
+        given = [(group,) for group in ranked]
+    return reduce(merge_params, given) if given else ()
 
 
 def _drop_foreign_mode(fields: dict[str, Value], answers: Sequence[Answer]) -> None:

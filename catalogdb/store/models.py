@@ -186,7 +186,7 @@ sources = Table(
     Column("size_bytes", Integer, nullable=False),
     Column("mtime_ns", Integer, nullable=False),
     Column("inode", Integer, nullable=False),
-    PrimaryKeyConstraint("checkpoint_id", "role"),
+    PrimaryKeyConstraint("checkpoint_id", "role", "path"),
     sqlite_with_rowid=False,
 )
 

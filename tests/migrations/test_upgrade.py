@@ -36,7 +36,8 @@ def restore(dump: Path, path: Path) -> None:
 def rows_of(path: Path) -> Rows:
     with closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
-        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_stat%'"
+        names = [row[0] for row in connection.execute(tables)]
         return {name: [dict(row) for row in connection.execute(f"SELECT * FROM {name}")] for name in names}
 
 

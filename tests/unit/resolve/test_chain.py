@@ -14,10 +14,13 @@ from catalogdb.records import (
     CheckpointHeader,
     Finding,
     Origin,
+    OriginRole,
     Param,
     ParamGroup,
     Problem,
     Resolution,
+    Scalar,
+    Scope,
     Stamp,
     Tier,
     Value,
@@ -29,8 +32,11 @@ FILE = Candidate("/r", "a/x.ckpt", Stamp(1, 2, 3, 4))
 HEADER = CheckpointHeader("torch_zip")
 
 
-def value(of: object, tier: Tier) -> Value:
-    return Value(of, Origin(tier, "sidecar", "", "key", "checkpoint"))
+ROLES: dict[Tier, OriginRole] = {"yaml": "sidecar", "wandb": "wandb", "legacy": "name"}
+
+
+def value(of: object, tier: Tier, role: OriginRole | None = None, scope: Scope = "checkpoint") -> Value:
+    return Value(of, Origin(tier, role or ROLES[tier], "", "key", scope))
 
 
 def finding(tier: Tier, *, metrics: dict[str, float] | None = None, **fields: object) -> Finding:
@@ -128,7 +134,7 @@ def test_failed_keeps_what_was_said_before_and_the_row_is_stale() -> None:
     assert known(resolution) == {"epoch": (3, "wandb"), "head": ("h", "legacy"), "validation_loss": (0.1, "wandb")}
     assert resolution.metrics["val/loss"].value == 0.1, "an outage never turns known metrics into guesses"
     assert (resolution.source, set(resolution.failed)) == ("wandb", {"wandb"})
-    assert resolution.problems == (Problem("/r/a/x.metadata.yaml", "wandb", "out of reach"),)
+    assert resolution.problems[0] == Problem("/r/a/x.metadata.yaml", "wandb", "out of reach")
 
 
 def test_failed_with_nothing_said_before() -> None:
@@ -185,6 +191,102 @@ HEADLINES = [
 def test_a_headline_is_the_metric_of_that_name(metrics: dict[str, float], hmean: float | None) -> None:
     resolution = resolve(Answer("legacy", finding("legacy", metrics=metrics)))
     assert known(resolution).get("hmean", (None,))[0] == hmean
+
+
+SIDECAR, HEADER_SAYS, ON_THE_STEP = value(0.5, "yaml"), value(0.4, "legacy", "header"), value(0.3, "legacy", "metrics")
+AT_STEP, SUMMARY = value(0.2, "wandb"), value(0.1, "wandb", scope="run")
+IN_NAME, IN_CONFIG = value(0.9, "legacy", "name"), value(0.8, "legacy", "config", "run")
+EMBEDDED = value(0.6, "yaml", "embedded")
+
+
+@pytest.mark.parametrize(
+    ("wandb", "legacy", "counts"),
+    [
+        (AT_STEP, ON_THE_STEP, ON_THE_STEP),
+        (AT_STEP, HEADER_SAYS, HEADER_SAYS),
+        (AT_STEP, IN_NAME, AT_STEP),
+        (SUMMARY, IN_NAME, IN_NAME),
+        (SUMMARY, HEADER_SAYS, HEADER_SAYS),
+        (SUMMARY, IN_CONFIG, SUMMARY),
+        (AT_STEP, IN_CONFIG, AT_STEP),
+    ],
+)
+@pytest.mark.parametrize("sidecar", [None, SIDECAR, EMBEDDED])
+def test_the_value_that_counts_is_told_by_where_it_was_read(
+    sidecar: Value | None, wandb: Value, legacy: Value, counts: Value
+) -> None:
+    first = [Answer("yaml", Finding(metrics={"m": sidecar}))] if sidecar else []
+    answers = [
+        *first,
+        Answer("wandb", Finding({"epoch": wandb}, {"m": wandb})),
+        Answer("legacy", Finding({"epoch": legacy}, {"m": legacy})),
+    ]
+    resolution = resolve(*answers)
+    assert resolution.metrics["m"] == (sidecar or counts)
+    assert resolution.fields["epoch"] == counts
+    assert resolution.source == ("yaml" if sidecar else "wandb")
+
+
+def test_a_run_s_parameters_come_after_the_checkpoint_s_own() -> None:
+    def of(tier: Tier, role: OriginRole, scope: Scope, **values: Scalar) -> ParamGroup:
+        return ParamGroup(tuple(Param(name, each, Origin(tier, role, "", "k", scope)) for name, each in values.items()))
+
+    resolution = resolve(
+        Answer("wandb", Finding(params=(of("wandb", "wandb", "run", lr=0.1, seed=1, depth=1),))),
+        Answer(
+            "legacy",
+            Finding(params=(of("legacy", "header", "checkpoint", lr=0.2), of("legacy", "config", "run", depth=2, b=3))),
+        ),
+    )
+    assert params(resolution.params) == {"lr": 0.2, "seed": 1, "depth": 1, "b": 3}
+
+
+DIFFERING: list[tuple[Value, Value, str | None]] = [
+    (SIDECAR, value(0.5000001, "legacy", "metrics"), None),
+    (SIDECAR, value(0.504, "legacy", "metrics"), None),
+    (SIDECAR, ON_THE_STEP, "m is 0.5 by the sidecar, but 0.3 by ../metrics.csv; the first counts"),
+    (SIDECAR, HEADER_SAYS, "m is 0.5 by the sidecar, but 0.4 by the file; the first counts"),
+    (SIDECAR, SUMMARY, None),
+    (SIDECAR, IN_CONFIG, None),
+    (SIDECAR, value(float("nan"), "legacy", "metrics"), None),
+    (
+        SIDECAR,
+        value(float("inf"), "legacy", "header"),
+        "m is 0.5 by the sidecar, but inf by the file; the first counts",
+    ),
+    (value(0.43587, "yaml"), Value(0.436, Origin("legacy", "name", "", "m=0.436", "checkpoint")), None),
+    (value(0.43587, "yaml"), Value(0.44, Origin("legacy", "name", "", "m=0.44", "checkpoint")), None),
+    (
+        value(0.43587, "yaml"),
+        Value(0.45, Origin("legacy", "name", "", "m=0.45", "checkpoint")),
+        "m is 0.43587 by the sidecar, but 0.45 by the file's name; the first counts",
+    ),
+    (AT_STEP, ON_THE_STEP, "m is 0.3 by ../metrics.csv, but 0.2 by W&B; the first counts"),
+    (EMBEDDED, SIDECAR, "m is 0.6 by the record in the file, but 0.5 by the sidecar; the first counts"),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "said"), DIFFERING)
+def test_a_difference_beyond_rounding_is_a_problem_that_names_both_sides(
+    one: Value, other: Value, said: str | None
+) -> None:
+    def at(each: Value) -> Finding:
+        path = "../metrics.csv" if each.origin.role == "metrics" else ""
+        return Finding(metrics={"m": Value(each.value, each.origin._replace(path=path))})
+
+    resolution = resolve(Answer(one.origin.tier, at(one)), Answer(other.origin.tier, at(other)))
+    assert [problem.reason for problem in resolution.problems] == ([said] if said else [])
+    assert all(problem.path == FILE.path for problem in resolution.problems)
+
+
+def test_epochs_and_steps_are_compared_as_well_and_names_are_not() -> None:
+    resolution = resolve(
+        Answer("yaml", finding("yaml", epoch=3, global_step=40, exp_name="a")),
+        Answer("legacy", finding("legacy", epoch=4, global_step=40, exp_name="b")),
+    )
+    assert [problem.reason for problem in resolution.problems] == [
+        "epoch is 3 by the sidecar, but 4 by the file's name; the first counts"
+    ]
 
 
 def test_a_headline_follows_all_tiers_metrics_and_never_beats_one_that_was_written_down() -> None:

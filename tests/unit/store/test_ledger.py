@@ -82,6 +82,8 @@ def write(ledger: Ledger, *resolutions: Resolution) -> None:
 def test_a_row_with_all_that_hangs_on_it(ledger: Ledger, database: Path) -> None:
     config = Source("config", f"{ROOT}/run/config.yaml", Stamp(5, 6, 7, 8))
     elsewhere = Source("sidecar", "/elsewhere/x.metadata.yaml", Stamp(9, 10, 11, 12))
+    events = Source("metrics", f"{ROOT}/run/events.1", Stamp(1, 2, 3, 4))
+    more_events = Source("metrics", f"{ROOT}/run/events.2", Stamp(4, 5, 6, 7))
     write(
         ledger,
         resolution(
@@ -93,7 +95,7 @@ def test_a_row_with_all_that_hangs_on_it(ledger: Ledger, database: Path) -> None
                 Problem(f"{ROOT}/run/x.ckpt", None, "one"),
                 Problem(f"{ROOT}/run/x.metadata.yaml", "yaml", "two"),
             ),
-            sources=(config, elsewhere),
+            sources=(config, elsewhere, events, more_events),
             link_target=f"{ROOT}/run/y.ckpt",
         ),
     )
@@ -104,8 +106,10 @@ def test_a_row_with_all_that_hangs_on_it(ledger: Ledger, database: Path) -> None
     assert query(database, "SELECT problems FROM checkpoints") == ['["one", "x.metadata.yaml: two"]']
     metrics = "SELECT name, value, live, architecture FROM metrics JOIN metric_names ON id = name_id ORDER BY name"
     assert query(database, metrics) == [("val/hmean", 0.0, 1, "dbnet"), ("val/loss", None, 1, "dbnet")]
-    assert query(database, "SELECT role, path, size_bytes, mtime_ns, inode FROM sources ORDER BY role") == [
+    assert query(database, "SELECT role, path, size_bytes, mtime_ns, inode FROM sources ORDER BY role, path") == [
         ("config", "run/config.yaml", 5, 6, 7),
+        ("metrics", "run/events.1", 1, 2, 3),
+        ("metrics", "run/events.2", 4, 5, 6),
         ("sidecar", "/elsewhere/x.metadata.yaml", 9, 10, 11),
     ]
     assert query(database, "SELECT name, type, value FROM params ORDER BY name") == [
