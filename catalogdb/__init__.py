@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         load_metadata_batch,
         save_metadata,
     )
-    from catalogdb.records import Checkpoint, ScanReport
+    from catalogdb.records import Checkpoint, Facts, ScanReport
     from catalogdb.validation import MetadataValidator
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "CheckpointCatalogBuilder",
     "CheckpointCatalogEntry",
     "CheckpointMetadataV1",
+    "Facts",
     "MetadataValidator",
     "ScanReport",
     "build_catalog",
@@ -52,7 +53,7 @@ _MODULES = {
         "load_metadata_batch",
         "save_metadata",
     ),
-    "records": ("Checkpoint", "ScanReport"),
+    "records": ("Checkpoint", "Facts", "ScanReport"),
     "validation": ("MetadataValidator",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

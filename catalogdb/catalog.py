@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Literal, overload
 
+from catalogdb import facts
 from catalogdb.discovery import PLAIN_CONFIGS, check_root
 from catalogdb.errors import NotFound, UsageError
 from catalogdb.query import ask
-from catalogdb.records import Checkpoint, Progress, Ranking, RevisionReport, ScanReport, UpgradeReport
+from catalogdb.records import (
+    Checkpoint,
+    Facts,
+    FactsReport,
+    Progress,
+    Ranking,
+    RevisionReport,
+    ScanReport,
+    UpgradeReport,
+)
 from catalogdb.settings import Settings, load_settings, normalise_url
 from catalogdb.store import CatalogStatus, SqlResult, Store
 
@@ -184,6 +194,42 @@ class Catalog:
         if found is None:
             raise NotFound(f"{ref}: no such checkpoint in {self.url}; scan the folder that holds it")
         return found
+
+    def tag(self, ref: int | str | os.PathLike[str], *changes: str) -> Checkpoint:
+        """Changes the tags of a checkpoint: ``"good"`` or ``"+good"`` adds, ``"stage=prod"`` adds with a value,
+        ``"-good"`` takes off. Returns it as it now is. Raises NotFound; UsageError for what can't be a tag.
+        """
+        checkpoint_id = self.get(ref).id
+        facts.change_tags(self._store, checkpoint_id, changes)
+        return self.get(checkpoint_id)
+
+    def note(self, ref: int | str | os.PathLike[str], text: str | None) -> Checkpoint:
+        """Writes the note of a checkpoint, in place of the one it has; None or an empty text takes it away."""
+        checkpoint_id = self.get(ref).id
+        facts.write_note(self._store, checkpoint_id, text)
+        return self.get(checkpoint_id)
+
+    def alias(self, ref: int | str | os.PathLike[str], name: str) -> Checkpoint:
+        """Has ``@name`` mean this checkpoint, wherever a path is taken. It then means no other one."""
+        checkpoint_id = self.get(ref).id
+        facts.name(self._store, checkpoint_id, name)
+        return self.get(checkpoint_id)
+
+    def remove_alias(self, name: str) -> None:
+        """Raises NotFound where no checkpoint has it."""
+        facts.unname(self._store, name)
+
+    def export_facts(self) -> list[Facts]:
+        """The tags, aliases and notes of all checkpoints that have any, by path; missing ones too."""
+        return self._store.facts()
+
+    def import_facts(self, records: Iterable[Facts]) -> FactsReport:
+        """Takes in what ``export_facts`` gave, here or in another catalog, as one whole.
+
+        A record belongs to the checkpoint at its path, else to the only one with its weights. What is said here
+        already stays. What found no checkpoint, or more than one, or says otherwise, is in the report.
+        """
+        return facts.take_in(self._store, records)
 
     def metric_names(self) -> list[str]:
         """The names of all metrics, sorted."""

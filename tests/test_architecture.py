@@ -30,6 +30,7 @@ LEVELS = {
     "query": 3,
     "reading": 3,
     "ingest": 4,
+    "facts": 4,
     "lookup": 4,
     "catalog": 5,
     "builder": 5,

@@ -80,7 +80,7 @@ def _field(name: str) -> Callable[[Checkpoint], Any]:
 
 def _entry(group: str, name: str) -> Callable[[Checkpoint], Any]:
     if group == "tags":  # a plain tag has no value of its own
-        return lambda row: (row.tags[name] or True) if name in row.tags else None
+        return lambda row: row.tags[name] if row.tags.get(name) is not None else name in row.tags or None
     if group == "weights":
         return lambda row: row.weights.to_dict().get(name) if row.weights else None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from catalogdb.catalog import Catalog
+from catalogdb.cli import db_facts
 from catalogdb.cli.access import open_existing, require_file
 from catalogdb.cli.options import Globals, Group, pass_globals
 from catalogdb.cli.render import visible, write_line
@@ -17,13 +18,18 @@ from catalogdb.settings import database_file, working_directory
 
 @click.group(cls=Group, name="db", short_help="Look after the catalog's file.")
 def command() -> None:
-    """Look after the catalog's file: bring its schema up to date, say which one it has, copy it, check it.
+    """Look after the catalog's file: bring its schema up to date, say which one it has, copy it, check it, and
+    carry tags, aliases and notes over to another one.
 
     \b
     Examples:
       catalogdb db current
       catalogdb db backup before-the-move.db
     """
+
+
+command.add_command(db_facts.export_facts)
+command.add_command(db_facts.import_facts)
 
 
 @command.command("upgrade", short_help="Bring the schema up to date.")

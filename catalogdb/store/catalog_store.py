@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from catalogdb.errors import DatabaseError, NetworkFilesystemWarning
-from catalogdb.records import RevisionReport, UpgradeReport
+from catalogdb.records import Facts, RevisionReport, UpgradeReport
 from catalogdb.store import migrate
 from catalogdb.store.engine import (
     database_path,
@@ -24,6 +24,7 @@ from catalogdb.store.engine import (
     read_only,
     snapshot,
 )
+from catalogdb.store.facts import FactsBook, read_facts
 from catalogdb.store.ledger import Ledger
 from catalogdb.store.reader import Reader, SqlResult
 from catalogdb.store.run_cache import RunCache
@@ -70,6 +71,14 @@ class Store:
     def ledger(self) -> Ledger:
         """The writing side; close it when done."""
         return Ledger(self._engine)
+
+    def facts_book(self) -> FactsBook:
+        """The writing side of the user's own facts; close it when done."""
+        return FactsBook(self._engine)
+
+    def facts(self) -> list[Facts]:
+        with snapshot(self._reading) as connection:
+            return read_facts(connection)
 
     def run_cache(self) -> RunCache:
         return RunCache(self._engine)

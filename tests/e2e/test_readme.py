@@ -1,4 +1,4 @@
-"""The README can't lie: its console blocks are run, and print what it says."""
+"""The README can't lie: its console blocks are run, and print what it says; so are the pages' Python blocks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -58,10 +60,11 @@ def test_console_blocks(tmp_path: Path) -> None:
         assert comparable(run.stdout, tmp_path) == comparable(expected, tmp_path), f"$ {command}"
 
 
-def test_python_blocks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/facts.md"])
+def test_python_blocks(tmp_path: Path, page: str) -> None:
     run = [sys.executable, "-m", "catalogdb", "--db", "catalog.db", "demo", "."]
     subprocess.run(run, cwd=tmp_path, env=environment(tmp_path), check=True, capture_output=True)
-    blocks = PYTHON_BLOCK.findall((CHECKOUT / "README.md").read_text(encoding="utf-8"))
+    blocks = PYTHON_BLOCK.findall((CHECKOUT / page).read_text(encoding="utf-8"))
     assert blocks
     for block in blocks:
         subprocess.run(

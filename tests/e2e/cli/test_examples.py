@@ -20,7 +20,10 @@ from catalogdb.demo import lay_out
 from tests.e2e.cli.harness import PROGRAM, Run
 from tools import reference
 
-FIRST: dict[str, str] = {}
+FIRST: dict[str, str] = {
+    "catalogdb note @production": "catalogdb alias 1 production && catalogdb note 1 'in the paper'",
+    "catalogdb db import-facts facts.jsonl": "catalogdb tag 1 +good && catalogdb db export-facts > facts.jsonl",
+}
 """Example → the shell line that is run before it. Both run where ``outputs/`` and ``catalog.db`` are."""
 
 ENDLESS: frozenset[str] = frozenset()
