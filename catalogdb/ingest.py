@@ -230,5 +230,5 @@ def _without_cycle_collection() -> Iterator[None]:
 
 
 def _was_listed(rel_path: str, unlisted: Sequence[str]) -> bool:
-    """Whether the walk saw the folder that the file would lie in."""
-    return not any(rel_path.startswith(f"{folder}/") or not folder for folder in unlisted)
+    """Whether the walk saw the folder that the file would lie in, or that it is."""
+    return not any(f"{rel_path}/".startswith(f"{folder}/") or not folder for folder in unlisted)

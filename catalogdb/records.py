@@ -19,9 +19,10 @@ HeaderState = Literal["ready", "truncated", "unreadable", "foreign"]
 Tier = Literal["yaml", "wandb", "legacy"]
 Scope = Literal["checkpoint", "run"]
 Mode = Literal["min", "max"]
-SourceRole = Literal["sidecar", "config", "metrics", "params", "state", "wandb"]
+SourceRole = Literal["sidecar", "config", "metrics", "params", "state", "wandb", "marker"]
 """What a file beside a checkpoint is to it: ``metrics`` has values by step or epoch, ``params`` are parameters beside
-the config, ``state`` is what training says of its checkpoints (``last_checkpoint``), ``wandb`` is W&B's local run."""
+the config, ``state`` is what training says of its checkpoints (``last_checkpoint``), ``wandb`` is W&B's local run,
+``marker`` lies there while the checkpoint is written."""
 
 OriginRole = Literal["embedded", "sidecar", "metrics", "header", "wandb", "config", "params", "state", "name"]
 """Where a value was read. ``embedded`` is the record that the callback puts into the checkpoint itself."""
@@ -54,10 +55,14 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A file that is a checkpoint by its name, with the files its row will depend on.
+    """A file, or a folder, that is a checkpoint by its name, with the files its row will depend on.
 
-    ``root`` is absolute; ``rel_path`` is relative to it; ``link_target`` is absolute: where a symbolic link
-    points to, or the first name of a hard-linked file.
+    ``root`` is absolute; ``rel_path`` is relative to it, and ``.`` for a root that is itself a checkpoint;
+    ``link_target`` is absolute: where a symbolic link points to, or the first name of a hard-linked file.
+
+    ``parts`` is empty for a file. For a folder it is a digest of the names and stamps of all its files, and ``stamp``
+    has the sum of their sizes, the latest of their times, and the folder's own inode: so it changes with any of them,
+    and a folder that is moved keeps it.
     """
 
     root: str
@@ -65,10 +70,17 @@ class Candidate:
     stamp: Stamp
     sources: tuple[Source, ...] = ()
     link_target: str | None = None
+    parts: str = ""
 
     @property
     def path(self) -> str:
+        if self.rel_path == ".":
+            return self.root
         return f"{self.root}/{self.rel_path}" if self.root != "/" else f"/{self.rel_path}"
+
+    @property
+    def is_folder(self) -> bool:
+        return bool(self.parts)
 
     def source(self, role: SourceRole) -> Source | None:
         for source in self.sources:

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "catalogdb"
 LEVELS = {
     "errors": 0,
     "records": 0,
+    "folders": 0,
     "settings": 0,
     "config_facts": 1,
     "documents": 1,

@@ -16,6 +16,10 @@ PLAIN_CONFIGS = ("config.yaml", "hparams.yaml")
 HYDRA_CONFIG = ".hydra/config.yaml"
 
 
+UNFINISHED = "-unfinished"
+"""Ends the name of the file that NeMo keeps beside a checkpoint while it writes it
+(``nemo/utils/callbacks/nemo_model_checkpoint.py``, ``format_checkpoint_unfinished_marker_path``)."""
+
 INT64_MAX = 2**63 - 1
 
 
@@ -38,6 +42,7 @@ class Folder:
         "_config_known",
         "_config_names",
         "_documents",
+        "_has_markers",
         "_has_own_configs",
         "has_hydra",
         "parent",
@@ -51,6 +56,7 @@ class Folder:
         self.has_hydra = False
         self._documents: dict[str, os.DirEntry[str] | None] = {}
         self._has_own_configs = False
+        self._has_markers = False
         self._config: Source | None = None
         self._config_known = False
 
@@ -69,15 +75,23 @@ class Folder:
         return folder
 
     def add(self, entry: os.DirEntry[str]) -> None:
-        """Remembers a file that may be a sidecar or a config."""
+        """Remembers a file that may be a sidecar, a config or a marker."""
         name = entry.name
         if name.endswith((".yaml", ".yml", ".json")):
             self._documents[name] = entry
             if name.endswith(OWN_CONFIGS):
                 self._has_own_configs = True
+        elif name.endswith(UNFINISHED):
+            self._documents[name] = entry
+            self._has_markers = True
 
     def sources_of(self, name: str) -> tuple[Source, ...]:
-        """The sidecar and the config of the checkpoint ``name`` in this folder, as far as they exist."""
+        """The sidecar, the config and the marker of the checkpoint ``name`` in this folder, as far as they exist."""
+        if self._has_markers:
+            return (*self._documents_of(name), *self._marker_of(name))
+        return self._documents_of(name)
+
+    def _documents_of(self, name: str) -> tuple[Source, ...]:
         documents = self._documents
         config = self._own_config(name) if self._has_own_configs else None
         if config is None:
@@ -89,6 +103,15 @@ class Folder:
                 found = Source("sidecar", f"{self.path}/{sidecar}", stamp)
                 return (found,) if config is None else (found, config)
         return () if config is None else (config,)
+
+    def _marker_of(self, name: str) -> tuple[Source, ...]:
+        """``<name>-unfinished`` with or without the checkpoint's suffix."""
+        for stem in (name, sidecar_path(name).removesuffix(".metadata.yaml")):
+            marker = f"{stem}{UNFINISHED}"
+            stamp = self._stamp(marker) if marker in self._documents else None
+            if stamp is not None:
+                return (Source("marker", f"{self.path}/{marker}", stamp),)
+        return ()
 
     def _own_config(self, name: str) -> Source | None:
         stem = sidecar_path(name).removesuffix(".metadata.yaml")

@@ -1,4 +1,4 @@
-"""The walk over a root: which files are checkpoints by name, and which files each of them depends on.
+"""The walk over a root: which files and folders are checkpoints by name, and which files each of them depends on.
 
 ``os.scandir`` and plain strings throughout: a ``pathlib.Path`` for each entry costs more than the entry's ``stat``.
 """
@@ -10,8 +10,10 @@ import re
 import stat
 from collections.abc import Iterator
 from itertools import islice
+from typing import NamedTuple
 
 from catalogdb.discovery.folder import PLAIN_CONFIGS, Folder, stamp_of
+from catalogdb.discovery.parts import Parts, find_parts
 from catalogdb.errors import RootError
 from catalogdb.records import CHECKPOINT_SUFFIXES, Candidate, Problem, Source
 
@@ -41,6 +43,9 @@ PASSED_OVER = frozenset(
 WANDB_RUN_FOLDER = re.compile(r"(offline-)?run-\d{8}_\d{6}-\w+")
 """W&B's own folder of a run: ``run-20251018_143215-abc123de``, ``offline-run-…``."""
 
+STAGING = "tmp-checkpoint-"
+"""Begins the name of a Trainer's folder until it is whole (``transformers/trainer.py``, 4.36)."""
+
 LABELS = ("last", "best", "latest", "model_best", "checkpoint_last", "checkpoint_best")
 """Names that training code gives to a second name of a file: of several hard links, the target has another one."""
 
@@ -67,7 +72,8 @@ class Walk:
 
     After the iteration ``problems`` holds what could not be read, and ``unlisted`` the folders (relative to the
     root) whose content is unknown: rows below them must not be taken for missing. A folder reached through a
-    symbolic link is walked once, after all real ones, and under its own path where that lies in the root.
+    symbolic link is walked once, after all real ones, and under its own path where that lies in the root. A folder
+    that is one checkpoint is one candidate, and none of its parts is; it is told from its listing.
     """
 
     def __init__(
@@ -95,8 +101,9 @@ class Walk:
         while self._folder_links:
             path, rel_path, parent = self._folder_links.pop(0)
             real = os.path.realpath(path)
-            if not any(real == known or real.startswith(known.rstrip("/") + "/") for known in walked):
-                yield from self._walk(path, rel_path, parent, real=real, walked=frozenset(walked))
+            again = any(real == known or real.startswith(known.rstrip("/") + "/") for known in walked)
+            yield from self._walk(path, rel_path, parent, _Link(real, frozenset(walked), again))
+            if not again:
                 walked.add(real)
 
     @staticmethod
@@ -122,19 +129,19 @@ class Walk:
         start: str,
         rel_path: str,
         parent: Folder | None,
-        *,
-        real: str = "",
-        walked: frozenset[str] = frozenset(),
+        link: _Link | None = None,
     ) -> Iterator[Candidate]:
-        """``real`` is where a linked ``start`` lies; it may hold folders that were ``walked`` before."""
+        """``link`` says where a linked ``start`` lies."""
         stack: list[tuple[str, str, Folder | None]] = [(start, rel_path, parent)]
         while stack:
             path, rel_path, parent = stack.pop()
-            if walked and real + path[len(start) :] in walked:
+            if link is not None and path != start and link.real + path[len(start) :] in link.walked:
                 continue
             try:
                 with os.scandir(path) as listing:
                     entries = list(listing)
+                here = link if link is not None and path == start else None
+                parts = find_parts(path, (here.real if here else path).rpartition("/")[2], entries)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -143,7 +150,14 @@ class Walk:
                 continue
             folder = Folder(path, parent, self._config_names)
             prefix = f"{rel_path}/" if rel_path else ""
+            if parts is not None:
+                yield from self._whole(path, rel_path, parts, parent, here)
+            if here is not None and here.again:
+                return
             found, below = self._sort_entries(entries, folder, prefix)
+            if parts is not None:
+                found = [entry for entry in found if entry.name not in parts.files]
+                below = [name for name in below if name not in parts.folders]
             if found:
                 found.sort(key=_labels_last)
                 for entry in found:
@@ -152,6 +166,17 @@ class Walk:
                         yield candidate
             below.sort(reverse=True)
             stack.extend((f"{path}/{name}", prefix + name, folder) for name in below)
+
+    def _whole(
+        self, path: str, rel_path: str, parts: Parts, parent: Folder | None, link: _Link | None
+    ) -> Iterator[Candidate]:
+        """The folder itself as a candidate."""
+        if not is_utf8(rel_path):
+            self.problems.append(Problem(path, None, "its name isn't UTF-8; rename it to have it in the catalog"))
+            return
+        sources = parent.sources_of(path.rpartition("/")[2]) if parent is not None else ()
+        target = link.real if link is not None and is_utf8(link.real) else None
+        yield Candidate(self.root, rel_path or ".", parts.stamp, sources, target, parts.digest)
 
     def _sort_entries(
         self, entries: list[os.DirEntry[str]], folder: Folder, prefix: str
@@ -183,6 +208,8 @@ class Walk:
             return None
         try:
             status = entry.stat()
+            if stat.S_ISDIR(status.st_mode):
+                self._folder_links.append((entry.path, rel_path, folder))
             if not stat.S_ISREG(status.st_mode):
                 return None
             stamp = stamp_of(status)
@@ -204,6 +231,15 @@ class Walk:
         return Candidate(self.root, rel_path, stamp, folder.sources_of(entry.name), target)
 
 
+class _Link(NamedTuple):
+    """``real`` is where the link leads; ``walked`` are real folders that were walked before, and ``again`` says that
+    ``real`` is one of them, or inside."""
+
+    real: str
+    walked: frozenset[str]
+    again: bool
+
+
 def is_utf8(path: str) -> bool:
     """False for a name with bytes that are no text: SQLite keeps text only."""
     if path.isascii():
@@ -216,7 +252,12 @@ def is_utf8(path: str) -> bool:
 
 
 def _passed_over(name: str) -> bool:
-    return name in PASSED_OVER or ("run-" in name and WANDB_RUN_FOLDER.fullmatch(name) is not None)
+    return (
+        name in PASSED_OVER
+        or name.startswith(STAGING)
+        or name.endswith(".tmp")
+        or ("run-" in name and WANDB_RUN_FOLDER.fullmatch(name) is not None)
+    )
 
 
 def _labels_last(entry: os.DirEntry[str]) -> tuple[bool, str]:

@@ -19,7 +19,6 @@ from catalogdb.formats.torch_zip import TorchZip
 from catalogdb.formats.weights import MAX_TENSORS, unknown, weigh
 from catalogdb.records import CheckpointHeader
 
-METADATA = ".metadata"
 MODULE = "torch.distributed.checkpoint.metadata"
 COUNTS = ("epoch", "global_step", "step", "iteration")
 MAX_COUNT_BYTES = 16 * 1024

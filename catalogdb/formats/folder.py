@@ -1,71 +1,63 @@
 """Folders that are one checkpoint: torch's distributed ones, Lightning's and DeepSpeed's sharded ones, Hugging Face's.
 
-Each is one row, and the files in it are none: ``kind_of_folder`` tells from the names alone, so that a walk can ask it.
-Complete only when every part is there: a missing one is a CutShort, as the end of a file would be.
+Each is one row, and the files in it are none: ``catalogdb.folders`` tells which by the names alone. Complete only when
+every part is there: a missing one is a CutShort, as the end of a file would be.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Literal
 
+from catalogdb.folders import LIGHTNING_TAG, META, METADATA, MODEL_STATES, OPTIM_STATES, FolderKind, kind_of_folder
 from catalogdb.formats.container import Span
-from catalogdb.formats.dcp import METADATA, read_metadata
-from catalogdb.formats.hugging_face import STATE, read_trainer_folder
+from catalogdb.formats.dcp import read_metadata
+from catalogdb.formats.hugging_face import read_trainer_folder
 from catalogdb.formats.limits import DEFAULT, Limits
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
 from catalogdb.formats.zip_directory import read_directory
 from catalogdb.records import CheckpointHeader
 
-FolderKind = Literal["torch_dcp", "deepspeed", "lightning_deepspeed", "hugging_face"]
 ReadHeader = Callable[[str], CheckpointHeader]
 
 MAX_FILES = 100_000
-LATEST = "latest"
-_MODEL_STATES = re.compile(r"(?:zero_pp_rank_(\d{1,5})_)?mp_rank_(\d{1,5})_model_states\.pt")
-_OPTIM_STATES = re.compile(r"(?:bf16_)?zero_pp_rank_(\d{1,5})_mp_rank_(\d{1,5})_?optim_states\.pt")
-
-
-def kind_of_folder(names: Collection[str]) -> FolderKind | None:
-    """What a folder with these names (files and folders) is a checkpoint of; None: look at the files one by one.
-
-    Sources: ``torch/distributed/checkpoint/filesystem.py``; ``lightning/fabric/strategies/fsdp.py`` (meta.pt);
-    ``deepspeed/runtime/engine.py`` (_get_ckpt_name, _get_zero_ckpt_name), whose files Lightning puts into
-    ``checkpoint/`` beside ``latest``; ``transformers/trainer.py`` (checkpoint-<step>, trainer_state.json).
-    """
-    if STATE in names:
-        return "hugging_face"
-    if METADATA in names or any(name.endswith(".distcp") for name in names):
-        return "torch_dcp"
-    if LATEST in names and "checkpoint" in names:
-        return "lightning_deepspeed"
-    return "deepspeed" if any(_MODEL_STATES.fullmatch(name) for name in names) else None
+_FORMATS: dict[FolderKind, str] = {
+    "torch_dcp": "torch_dcp",
+    "deepspeed": "deepspeed",
+    "lightning_deepspeed": "deepspeed",
+    "hugging_face": "sharded",
+}
 
 
 def read_folder(path: str, read_header: ReadHeader, limits: Limits = DEFAULT) -> CheckpointHeader:
     """The header of a folder. Raises IsADirectoryError for one that is no checkpoint, and OSError."""
     sizes = _sizes(path)
-    kind = kind_of_folder(sizes)
+    files = {name for name, size in sizes.items() if size >= 0}
+    kind = kind_of_folder(os.path.realpath(path).rpartition("/")[2], files, sizes.keys() - files)
     if kind is None:
         raise IsADirectoryError(f"{path} is a folder, and no checkpoint")
-    name = "deepspeed" if kind == "lightning_deepspeed" else "sharded" if kind == "hugging_face" else kind
     try:
-        if kind == "torch_dcp":
-            return _read_dcp(path, sizes, read_header, limits)
-        if kind == "hugging_face":
-            return read_trainer_folder(path, sizes, read_header)
-        if kind == "lightning_deepspeed":
-            return _read_deepspeed(f"{path}/checkpoint", _sizes(f"{path}/checkpoint"), read_header)
-        return _read_deepspeed(path, sizes, read_header)
+        return _read_kind(kind, path, sizes, read_header, limits)
     except Foreign as error:
         return CheckpointHeader(None, "foreign", str(error))
     except CutShort as error:
-        return CheckpointHeader(name, "truncated", str(error))
+        return CheckpointHeader(_FORMATS[kind], "truncated", str(error))
     except Refused as error:
-        return CheckpointHeader(name, "unreadable", str(error))
+        return CheckpointHeader(_FORMATS[kind], "unreadable", str(error))
+
+
+def _read_kind(
+    kind: FolderKind, path: str, sizes: Mapping[str, int], read_header: ReadHeader, limits: Limits
+) -> CheckpointHeader:
+    if kind == "torch_dcp":
+        return _read_dcp(path, sizes, read_header, limits)
+    if kind == "lightning_deepspeed":
+        path = f"{path}/{LIGHTNING_TAG}"
+        return _read_deepspeed(path, _sizes(path), read_header)
+    if kind == "deepspeed":
+        return _read_deepspeed(path, sizes, read_header)
+    return read_trainer_folder(path, sizes, read_header, lambda inner: read_folder(inner, read_header, limits))
 
 
 def _sizes(path: str) -> dict[str, int]:
@@ -81,7 +73,7 @@ def _sizes(path: str) -> dict[str, int]:
 
 def _read_dcp(path: str, sizes: Mapping[str, int], read_header: ReadHeader, limits: Limits) -> CheckpointHeader:
     """A distributed checkpoint; with Lightning's ``meta.pt``, what that says as well."""
-    if METADATA not in sizes:
+    if sizes.get(METADATA, -1) < 0:
         raise CutShort("its .metadata, which is written last, isn't there")
 
     def open_part(name: str, part: Span) -> ByteSource | None:
@@ -95,9 +87,9 @@ def _read_dcp(path: str, sizes: Mapping[str, int], read_header: ReadHeader, limi
     with open(f"{path}/{METADATA}", "rb") as file:  # noqa: PTH123
         source = ByteSource.of_descriptor(file.fileno(), sizes[METADATA], limits)
         header = replace(read_metadata(source, sizes, open_part), bytes_read=source.bytes_read)
-    if "meta.pt" not in sizes:
+    if META not in sizes:
         return header
-    rest = _whole(read_header(f"{path}/meta.pt"), "meta.pt")
+    rest = _whole(read_header(f"{path}/{META}"), META)
     return replace(
         rest,
         format=header.format,
@@ -114,19 +106,19 @@ def _read_dcp(path: str, sizes: Mapping[str, int], read_header: ReadHeader, limi
 
 def _read_deepspeed(path: str, sizes: Mapping[str, int], read_header: ReadHeader) -> CheckpointHeader:
     """The first model file says how many ranks there are; each has to be there, and whole."""
-    models = {name: found for name in sizes if (found := _MODEL_STATES.fullmatch(name))}
+    models = {name: found for name in sizes if (found := MODEL_STATES.fullmatch(name))}
     if not models:
         raise CutShort("no rank's model states are there")
     header = _whole(read_header(f"{path}/{min(models)}"), min(models))
     model_ranks = {int(found[2]) for found in models.values()}
     _complete(model_ranks, header.scalars.get("mp_world_size"), "model-parallel")
-    for pattern, what in ((_MODEL_STATES, "model states"), (_OPTIM_STATES, "optimizer states")):
+    for pattern, what in ((MODEL_STATES, "model states"), (OPTIM_STATES, "optimizer states")):
         ranks = {(int(found[1]), int(found[2])) for name in sizes if (found := pattern.fullmatch(name)) and found[1]}
         for model_rank in {rank for _, rank in ranks}:
             own = {rank for rank, other in ranks if other == model_rank}
             _complete(own, header.scalars.get("dp_world_size"), f"{what} of data-parallel")
     for name in sizes:
-        if _MODEL_STATES.fullmatch(name) or _OPTIM_STATES.fullmatch(name):
+        if MODEL_STATES.fullmatch(name) or OPTIM_STATES.fullmatch(name):
             _check_end(path, name)
     return replace(header, format="deepspeed")
 

@@ -1,4 +1,4 @@
-"""The Hugging Face Trainer's ``checkpoint-<step>/``: state and config as JSON beside the weights.
+"""Hugging Face's folders: the Trainer's ``checkpoint-<step>/``, sharded models; state and config as JSON beside them.
 
 Layout after ``transformers/trainer.py`` (_save_checkpoint), ``…/trainer_callback.py`` (TrainerState.save_to_json) and
 ``…/utils/__init__.py`` (the names of weights). ``training_args.bin``, a pickled object, isn't opened.
@@ -12,40 +12,38 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from catalogdb.folders import INDEX, INNER_WEIGHTS, SHARD, STATE, WEIGHTS
 from catalogdb.formats.json_text import load_object
 from catalogdb.formats.plain import as_count, flatten
 from catalogdb.formats.source import CutShort, Refused
-from catalogdb.records import CheckpointHeader, Scalar
+from catalogdb.records import CheckpointHeader, HeaderState
 
-STATE = "trainer_state.json"
 CONFIG = "config.json"
-WEIGHTS = (
-    "model.safetensors.index.json",
-    "model.safetensors",
-    "pytorch_model.bin.index.json",
-    "pytorch_model.bin",
-    "adapter_model.safetensors",
-    "adapter_model.bin",
-)
 MAX_JSON = 32 * 1024 * 1024
 _NO_METRIC = ("_runtime", "_per_second", "_steps", "_compilation_time")
 
 
 def read_trainer_folder(
-    path: str, sizes: Mapping[str, int], read_header: Callable[[str], CheckpointHeader]
+    path: str,
+    sizes: Mapping[str, int],
+    read_header: Callable[[str], CheckpointHeader],
+    read_inner: Callable[[str], CheckpointHeader],
 ) -> CheckpointHeader:
-    """The folder as one checkpoint. Raises CutShort, Refused and OSError."""
-    raw = _read_json(path, STATE, sizes)
-    state = raw or {}
-    header = CheckpointHeader("sharded")
-    for name in WEIGHTS:
-        if name in sizes:
-            header = read_header(f"{path}/{name}")
-            if header.state == "truncated":
-                raise CutShort(f"{name}: {header.reason}")
-            if header.state != "ready":
-                raise Refused(f"{name}: {header.reason}")
-            break
+    """The folder as one checkpoint; ``read_inner`` reads a folder in it. What is known stays known without the weights.
+
+    Raises CutShort, Refused and OSError.
+    """
+    state = _read_json(path, STATE, sizes)
+    config = _read_json(path, CONFIG, sizes)
+    header = _read_weights(path, sizes, read_header, read_inner)
+    if state is None:
+        made = "transformers_version" in (config or {})
+        return replace(
+            header,
+            framework="transformers" if made else header.framework,
+            framework_version=None if made else header.framework_version,
+            hyper_parameters={**header.hyper_parameters, **flatten(config, lambda ref: None)},
+        )
     step = as_count(state.get("global_step"))
     epoch = state.get("epoch")
     scalars = {key: state[key] for key in ("epoch", "global_step", "best_metric") if _is_number(state.get(key))}
@@ -55,10 +53,48 @@ def read_trainer_folder(
         framework_version=None,
         epoch=int(epoch) if type(epoch) is float and 0 <= epoch < 2**53 and epoch.is_integer() else as_count(epoch),
         global_step=step,
-        hyper_parameters=_config(path, sizes),
+        hyper_parameters=flatten(config, lambda ref: None),
         metrics=_metrics(state.get("log_history"), step),
         scalars=scalars,
     )
+
+
+def _read_weights(
+    path: str,
+    sizes: Mapping[str, int],
+    read_header: Callable[[str], CheckpointHeader],
+    read_inner: Callable[[str], CheckpointHeader],
+) -> CheckpointHeader:
+    name = _find_weights(sizes)
+    if name is None:
+        sharded = any(SHARD.fullmatch(each) for each in sizes)
+        reason = "its index, which is written last, isn't there" if sharded else "no weights are there"
+        return CheckpointHeader("sharded", "truncated", reason)
+    try:
+        header = (read_inner if sizes[name] < 0 else read_header)(f"{path}/{name}")
+    except IsADirectoryError:
+        return CheckpointHeader("sharded", "truncated", f"{name}: no weights are there")
+    if header.state == "ready":
+        return header
+    state: HeaderState = "truncated" if header.state == "truncated" else "unreadable"
+    return replace(header, format=header.format or "sharded", state=state, reason=f"{name[:80]}: {header.reason}")
+
+
+def _find_weights(sizes: Mapping[str, int]) -> str | None:
+    """The file or folder to read: of a model that is there in several forms, the one that transformers would load."""
+    indexes = sorted((name for name in sizes if INDEX.fullmatch(name)), key=lambda name: (len(name), name))
+    of_safetensors = [name for name in indexes if ".safetensors." in name]
+    inner = [name for name, size in sizes.items() if size < 0 and INNER_WEIGHTS.fullmatch(name)]
+    safe, pickled, *others = WEIGHTS
+    latest = sorted(inner, key=_number)[-1:]
+    for name in (safe, *of_safetensors, pickled, *indexes, *others, *latest):
+        if name in sizes:
+            return name
+    return None
+
+
+def _number(name: str) -> int:
+    return int("".join(filter(str.isdigit, name))[-12:] or 0)
 
 
 def _metrics(history: object, step: int | None) -> dict[str, float]:
@@ -70,10 +106,6 @@ def _metrics(history: object, step: int | None) -> dict[str, float]:
                 if name.startswith("eval_") and not name.endswith(_NO_METRIC) and _is_number(value):
                     found[name] = float(value)
     return found
-
-
-def _config(path: str, sizes: Mapping[str, int]) -> dict[str, Scalar]:
-    return flatten(_read_json(path, CONFIG, sizes), lambda ref: None)
 
 
 def _is_number(value: object) -> bool:

@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+from catalogdb.folders import METADATA
 from catalogdb.formats.container import Span
 from catalogdb.formats.contents import read_contents
-from catalogdb.formats.dcp import METADATA, read_metadata
+from catalogdb.formats.dcp import read_metadata
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
 from catalogdb.formats.tar_directory import read_members
 from catalogdb.formats.torch_tar import TorchTar

@@ -56,11 +56,11 @@ class CandidateReader:
 
     def read(self, candidate: Candidate) -> Reading:
         try:
-            if candidate.source("sidecar") is not None and not self._full:
+            if candidate.source("sidecar") is not None and not self._full and not candidate.is_folder:
                 reading = self._glance(candidate)
                 if reading is not None:
                     return reading
-            header = read_header(candidate.path)
+            header = _unfinished(read_header(candidate.path), candidate)
         except FileNotFoundError:
             return Reading(candidate)
         except OSError as error:
@@ -76,7 +76,7 @@ class CandidateReader:
         It has to have the metric that was monitored as well: without it, the file's own score counts.
         """
         header = glance(candidate.path)
-        if header is None:
+        if header is None or candidate.source("marker") is not None:
             return None
         answers = self._chain.ask(candidate, header)
         found = next((answer.finding for answer in answers if answer.tier == "yaml"), None)
@@ -90,3 +90,12 @@ class CandidateReader:
         if not resolution.failed:
             return Reading(candidate, header.state, header.reason, resolution)
         return Reading(candidate, header.state, header.reason, resolution, answers, header)
+
+
+def _unfinished(header: CheckpointHeader, candidate: Candidate) -> CheckpointHeader:
+    """Whole as it may look: where a marker lies beside it, whoever wrote it hasn't said that it's done."""
+    marker = candidate.source("marker")
+    if marker is None or header.state != "ready":
+        return header
+    name = marker.path.rpartition("/")[2]
+    return replace(header, state="truncated", reason=f"its write wasn't finished: {name} is there")

@@ -28,6 +28,7 @@ def encode_candidates(candidates: Sequence[Candidate]) -> bytes:
                 tuple(candidate.stamp),
                 tuple((role, path, tuple(stamp)) for role, path, stamp in candidate.sources),
                 candidate.link_target,
+                candidate.parts,
             )
             for candidate in candidates
         ]
@@ -42,8 +43,9 @@ def decode_candidates(message: bytes) -> list[Candidate]:
             Stamp(*stamp),
             tuple(Source(role, path, Stamp(*source_stamp)) for role, path, source_stamp in sources),
             link_target,
+            parts,
         )
-        for root, rel_path, stamp, sources, link_target in marshal.loads(message)
+        for root, rel_path, stamp, sources, link_target, parts in marshal.loads(message)
     ]
 
 

@@ -65,8 +65,10 @@ def experiment(path: str, root: str) -> str | None:
     """The experiment by the folders of an absolute path: the one above ``checkpoints``, else the file's own.
 
     A name such as ``{epoch}-{val/loss}`` makes one more folder below ``checkpoints``. None for a file that lies
-    directly in the root.
+    directly in the root, and for a root that is itself a checkpoint.
     """
+    if path == root:
+        return None
     folder = path.rpartition("/")[0]
     inner = folder
     while inner.startswith(root):

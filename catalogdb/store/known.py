@@ -62,7 +62,8 @@ class KnownRows:
     def _take_over(self, root_id: int, rel_root: str, new_id: int) -> None:
         execute = self._connection.exec_driver_sql
         execute(
-            "UPDATE checkpoints SET root_id = ?1, rel_path = ?2 || '/' || rel_path, "
+            "UPDATE checkpoints SET root_id = ?1, "
+            "rel_path = CASE rel_path WHEN '.' THEN ?2 ELSE ?2 || '/' || rel_path END, "
             "config_path = CASE WHEN config_path NOT LIKE '/%' THEN ?2 || '/' || config_path ELSE config_path END, "
             "link_target = CASE WHEN link_target NOT LIKE '/%' THEN ?2 || '/' || link_target ELSE link_target END "
             "WHERE root_id = ?3",
@@ -70,7 +71,8 @@ class KnownRows:
         )
         execute(
             "UPDATE sources SET path = ?1 || '/' || path WHERE path NOT LIKE '/%' AND checkpoint_id IN "
-            "(SELECT id FROM checkpoints WHERE root_id = ?2 AND substr(rel_path, 1, length(?1) + 1) = ?1 || '/')",
+            "(SELECT id FROM checkpoints WHERE root_id = ?2 "
+            "AND (rel_path = ?1 OR substr(rel_path, 1, length(?1) + 1) = ?1 || '/'))",
             (rel_root, new_id),
         )
         execute("DELETE FROM roots WHERE id = ?", (root_id,))
@@ -234,8 +236,10 @@ def _still_there(path: str, stamp: Stamp) -> bool:
 
 
 def _within(root: Root) -> str:
-    return "root_id = ? AND rel_path >= ? AND rel_path < ?" if root.below else "root_id = ?"
+    if not root.below:
+        return "root_id = ?"
+    return "root_id = ? AND (rel_path = ? OR rel_path >= ? AND rel_path < ?)"
 
 
 def _within_values(root: Root) -> tuple[int | str, ...]:
-    return (root.id, f"{root.below}/", f"{root.below}0") if root.below else (root.id,)
+    return (root.id, root.below, f"{root.below}/", f"{root.below}0") if root.below else (root.id,)

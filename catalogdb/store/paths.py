@@ -12,4 +12,6 @@ def absolute(root: str, stored: str) -> str:
     """The inverse of ``inside``."""
     if stored.startswith("/"):
         return stored
+    if stored == ".":
+        return root
     return f"{root}{stored}" if root.endswith("/") else f"{root}/{stored}"

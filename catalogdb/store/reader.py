@@ -93,10 +93,9 @@ class Reader:
         """The row of an absolute path, missing ones too."""
         for root_id, root in self._raw.execute("SELECT id, path FROM roots"):
             prefix = root.rstrip("/") + "/"
-            if path.startswith(prefix):
-                return self._first(
-                    "SELECT id FROM checkpoints WHERE root_id = ? AND rel_path = ?", root_id, path[len(prefix) :]
-                )
+            if path == root or path.startswith(prefix):
+                rel_path = path[len(prefix) :] or "."
+                return self._first("SELECT id FROM checkpoints WHERE root_id = ? AND rel_path = ?", root_id, rel_path)
         return None
 
     def find_id_by_alias(self, alias: str) -> int | None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from catalogdb.folders import kind_of_folder, may_be_checkpoint
 from catalogdb.formats import read_header
-from catalogdb.formats.folder import kind_of_folder
 from catalogdb.records import CheckpointHeader, TensorInfo
 from tests.fuzz.seeds import STORAGES, lightning_pickle
 from tests.fuzz.targets import tar_of
@@ -212,7 +212,7 @@ TRAINER_STATE: dict[str, Any] = {
 
 def trainer_folder(tmp_path: Path, **state: Any) -> Path:
     folder = tmp_path / "checkpoint-500"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "trainer_state.json").write_text(json.dumps(TRAINER_STATE | state))
     (folder / "config.json").write_text(json.dumps({"model_type": "bert", "architectures": ["BertModel"]}))
     (folder / "training_args.bin").write_bytes(b"whatever")
@@ -238,7 +238,13 @@ def test_part_of_an_epoch_is_no_epoch(tmp_path: Path) -> None:
 def test_a_trainer_checkpoint_without_a_shard_is_truncated(tmp_path: Path) -> None:
     folder = trainer_folder(tmp_path)
     (folder / "model-00001-of-00002.safetensors").unlink()
-    assert read_header(str(folder)).state == "truncated"
+    header = read_header(str(folder))
+    assert (header.state, header.global_step) == ("truncated", 500), "what is known stays known"
+    assert header.reason == "model.safetensors.index.json: the shard 'model-00001-of-00002.safetensors' is missing"
+    (folder / "model.safetensors.index.json").unlink()
+    assert header_state(folder) == ("truncated", "its index, which is written last, isn't there")
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    assert header_state(folder) == ("truncated", "no weights are there")
     (folder / "trainer_state.json").write_text('{"epoch": 2.0,')
     assert header_state(folder) == ("truncated", "trainer_state.json ends too early")
 
@@ -248,17 +254,45 @@ def test_a_trainer_checkpoint_without_a_shard_is_truncated(tmp_path: Path) -> No
     [
         ([".metadata", "__0_0.distcp"], "torch_dcp"),
         (["__0_0.distcp"], "torch_dcp"),
+        ([".metadata"], "torch_dcp"),
+        ([".metadata/"], None),
         (["trainer_state.json", "model.safetensors"], "hugging_face"),
+        (["trainer_state.json", "checkpoint-500/"], None),
+        (["model.safetensors.index.json"], "hugging_face"),
+        (["model.safetensors.index.fp16.json"], "hugging_face"),
+        (["pytorch_model-00001-of-00002.bin"], "hugging_face"),
+        (["config.json", "model.safetensors"], None),
+        (["faiss.index.json", "epoch=1-00001-of-00002.ckpt"], None),
         ([MODEL, "zero_pp_rank_0_mp_rank_00_optim_states.pt"], "deepspeed"),
+        (["zero_pp_rank_0_mp_rank_00_optim_states.pt"], "deepspeed"),
         (["zero_pp_rank_0_mp_rank_00_model_states.pt"], "deepspeed"),
-        (["checkpoint", "latest"], "lightning_deepspeed"),
-        (["latest", "global_step5"], None),
+        (["checkpoint/", "latest"], "lightning_deepspeed"),
+        (["checkpoint/", "latest/"], None),
+        (["latest", "global_step5/"], None),
         (["last.ckpt", "epoch=1.ckpt"], None),
         ([], None),
     ],
 )
 def test_names_tell_what_a_folder_is(names: list[str], kind: str | None) -> None:
-    assert kind_of_folder(names) == kind
+    """Those that end with a slash are folders."""
+    folders = {name[:-1] for name in names if name.endswith("/")}
+    files = {name for name in names if not name.endswith("/")}
+    assert kind_of_folder("run", files, folders) == kind
+    if kind is not None:
+        assert may_be_checkpoint(files | folders)
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["trainer_state.json"], "hugging_face"),
+        (["model.safetensors"], "hugging_face"),
+        (["adapter_model.bin"], "hugging_face"),
+        (["x.ckpt"], None),
+    ],
+)
+def test_a_trainer_s_folder_needs_less(names: list[str], kind: str | None) -> None:
+    assert kind_of_folder("checkpoint-500", names, ()) == kind
 
 
 CONFIG = b"target: nemo.collections.asr.models.EncDecCTCModel\nnemo_version: 2.0.0rc1\nmodel:\n  target: other\n"
