@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Literal, overload
@@ -13,6 +14,7 @@ from catalogdb.discovery import PLAIN_CONFIGS, check_root
 from catalogdb.errors import NotFound, UsageError
 from catalogdb.query import ask
 from catalogdb.records import (
+    Change,
     Checkpoint,
     Facts,
     FactsReport,
@@ -28,6 +30,7 @@ from catalogdb.store import CatalogStatus, SqlResult, Store
 if TYPE_CHECKING:
     import pandas
 
+    from catalogdb.ingest import Ingest
     from catalogdb.resolve import Resolver
 
 
@@ -79,12 +82,41 @@ class Catalog:
         one for each processor (on Linux, where no other thread runs); ``config_names`` are the plain configs that are
         looked for beside a checkpoint.
         """
+        paths = scannable(roots or self._settings.roots)
+        with self.ingesting(
+            full=full, use_wandb=use_wandb, workers=workers, config_names=config_names, on_progress=on_progress
+        ) as ingest:
+            return ingest.scan(paths)
+
+    def ingest(self, *paths: str | os.PathLike[str], use_wandb: bool = True) -> ScanReport:
+        """Brings just these files and folders, there or gone, in line with the disk, as a scan of their root would.
+
+        What depends on them comes with them: links, neighbours with the same sidecar or config. Raises UsageError for
+        a path in no known root, and RootError where its root can't be listed.
+        """
+        with self.ingesting(use_wandb=use_wandb) as ingest:
+            return ingest.rescan_paths(_without_links_above(path) for path in paths)
+
+    @contextmanager
+    def ingesting(
+        self,
+        *,
+        full: bool = False,
+        use_wandb: bool = True,
+        workers: int | None = None,
+        config_names: tuple[str, ...] = PLAIN_CONFIGS,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_change: Callable[[Change], None] | None = None,
+    ) -> Iterator[Ingest]:
+        """The door to the rows, for who scans again and again: one connection, and what was read is remembered.
+
+        ``on_change`` is told of each row that is new, updated, moved or missing, after it was written.
+        """
         from catalogdb.ingest import Ingest  # noqa: PLC0415  # 150 ms, pydantic's most, that asking needn't pay
         from catalogdb.resolve import ResolverChain  # noqa: PLC0415  # as above
 
-        paths = scannable(roots or self._settings.roots)
         with self._store.ledger() as ledger:
-            ingest = Ingest(
+            yield Ingest(
                 ledger,
                 ResolverChain(self._tiers(use_wandb=use_wandb)),
                 suffixes=self._settings.suffixes,
@@ -92,8 +124,8 @@ class Catalog:
                 workers=workers,
                 full=full,
                 on_progress=on_progress,
+                on_change=on_change,
             )
-            return ingest.scan(paths)
 
     def _tiers(self, *, use_wandb: bool) -> list[Resolver]:
         """The order of trust. The W&B tier's seat is between the two: ``use_wandb`` is for it."""
@@ -283,3 +315,9 @@ def _outermost(paths: Sequence[str]) -> list[str]:
         for path in distinct
         if not any(path != other and path.startswith(other.rstrip("/") + "/") for other in distinct)
     ]
+
+
+def _without_links_above(path: str | os.PathLike[str]) -> str:
+    """Absolute, as roots are: links resolved, but not the last part, which may be a checkpoint's second name."""
+    absolute = Path.cwd() / path
+    return str(absolute.parent.resolve() / absolute.name)

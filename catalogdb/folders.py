@@ -91,3 +91,8 @@ def owns_file(folder: str, name: str) -> bool:
 def owns_folder(kind: FolderKind, name: str) -> bool:
     """Whether a folder in a folder that is a checkpoint is a part of it."""
     return name == LIGHTNING_TAG if kind == "lightning_deepspeed" else _INNER_PARTS.fullmatch(name) is not None
+
+
+def may_be_owned(name: str) -> bool:
+    """A cheap look: False means that no folder which is a checkpoint owns a folder of this name."""
+    return name == LIGHTNING_TAG or _INNER_PARTS.fullmatch(name) is not None

@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from catalogdb.discovery import PLAIN_CONFIGS, Walk, fingerprint
+from catalogdb.discovery import PLAIN_CONFIGS, Places, Walk, check_root, covers, fingerprint, includes, places_of
+from catalogdb.errors import UsageError
 from catalogdb.reading import CandidateReader, Reader, Reading, ReadingProcesses, can_fork
 from catalogdb.records import (
     TIERS,
     Candidate,
+    Change,
+    ChangeKind,
     Finding,
+    Place,
     Problem,
     Progress,
     Resolution,
@@ -37,6 +41,9 @@ WORTH_PROCESSES = 2_000
 
 MAX_PROCESSES = 8
 """Beyond, the one writer is the narrow place."""
+
+MAX_ROUNDS = 8
+"""How far a partial look follows rows that depend on rows, before it looks at the whole root."""
 
 COUNTED = (*TIERS, "new", "updated", "unchanged", "moved", "missing", "writing", "unreadable", "foreign")
 STATE_COUNTS: dict[State, str] = {"writing": "writing", "unreadable": "unreadable", "truncated": "unreadable"}
@@ -67,6 +74,7 @@ class Ingest:
         workers: int | None = None,
         full: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
+        on_change: Callable[[Change], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._ledger = ledger
@@ -76,30 +84,137 @@ class Ingest:
         self._workers = workers
         self._full = full
         self._on_progress = on_progress
+        self._on_change = on_change
         self._clock = clock
 
     def scan(self, roots: Sequence[str]) -> ScanReport:
         """Brings the rows of ``roots`` (absolute paths of folders that can be listed) in line with the disk."""
-        started = time.perf_counter()
-        tally = Tally(Counter(), [])
-        reader = CandidateReader(self._chain, full=self._full, clock=self._clock)
-        with _without_cycle_collection(), Readers(reader, self._workers) as readers:
+        with self._running(roots) as (tally, readers, report):
             for root in roots:
                 self._scan_root(root, tally, readers)
-        self._ledger.optimize()
-        return ScanReport(
-            roots=tuple(roots),
-            total=sum(tally.counts[tier] for tier in TIERS),
-            seconds=time.perf_counter() - started,
-            problems=tuple(tally.problems),
-            **{name: tally.counts[name] for name in COUNTED},
-        )
+            self._ledger.optimize()
+        return report()
+
+    def rescan_paths(self, paths: Iterable[str]) -> ScanReport:
+        """The same for absolute paths of files and folders in known roots, there or gone.
+
+        Raises UsageError for a path in no known root.
+        """
+        roots = self._ledger.roots()
+        wanted: dict[str, list[str]] = {}
+        for path in paths:
+            root = next((root for root in roots if f"{path}/".startswith(f"{root.rstrip('/')}/")), None)
+            if root is None:
+                raise UsageError(f"{path}: lies in no folder that was scanned; scan that first")
+            wanted.setdefault(root, []).append(path[len(root.rstrip("/")) + 1 :])
+        reports = [
+            self.rescan(root, [place for path in rel for place in places_of(path)], touched=rel)
+            for root, rel in wanted.items()
+        ]
+        return ScanReport.of_all(reports)
+
+    def rescan(self, path: str, wanted: Iterable[Place], *, touched: Iterable[str] = ()) -> ScanReport:
+        """Brings some places of a root in line with the disk: afterwards the rows are those that a scan would leave.
+
+        ``touched`` are paths (relative to the root) that may have changed: rows elsewhere that link to them, or have
+        them as a source, are looked at as well. Raises RootError, before anything is written, where ``path`` can't be
+        listed: its rows aren't missing then.
+        """
+        check_root(path)
+        with self._running([path]) as (tally, readers, report):
+            root = self._ledger.open_part(path)
+            if root.below or not self._rescan_places(root, [*wanted], [*touched], tally, readers):
+                tally.counts.clear()
+                self._scan_root(path, tally, readers)
+        return report()
+
+    def _rescan_places(
+        self, root: Root, wanted: list[Place], touched: list[str], tally: Tally, readers: Readers
+    ) -> bool:
+        """False where only a scan of the whole root can tell."""
+        done: list[Place] = []
+        gone: list[str] = []
+        for _ in range(MAX_ROUNDS):
+            elsewhere = {_folder_of(path) for path in self._ledger.depending_on(root, touched, gone)}
+            wanted += [Place(folder, 0) for folder in elsewhere if not any(covers(place, folder) for place in done)]
+            if not wanted:
+                return True
+            places, walk, found, rows, foreign = self._look(root, wanted)
+            if places.whole or any(covers(place, path) for path in walk.linked_folders for place in _whole(wanted)):
+                return False
+            done += wanted
+            before = rows.copy()
+            targets = self._ledger.link_targets(root, [*before])
+            missing, forgotten, changed = self._bring_in_line(root, rows, foreign, walk, [found], tally, readers)
+            every = [*places.walked, *places.gone]
+            self._ledger.finish_part(root, every, missing=missing, gone=forgotten, problems=walk.problems)
+            lost = before.keys() - {candidate.rel_path for candidate in found}
+            changed += lost
+            wanted, gone = [], [place.folder for place in places.gone]
+            touched = [*changed, *(targets[path] for path in changed if path in targets)]
+        return False
+
+    def _look(
+        self, root: Root, wanted: list[Place]
+    ) -> tuple[Places, Walk, list[Candidate], dict[str, Known], dict[str, int]]:
+        """The candidates and the rows of some places, to which are added those that must be seen together with them:
+        where the other names of a hard-linked file are, and all below a folder that is or was a checkpoint."""
+        while True:
+            places = Places(root.path, wanted)
+            walk = Walk(root.path, places=places.walked, suffixes=self._suffixes, config_names=self._config_names)
+            found = list(walk) if places.walked else []
+            rows, foreign = self._ledger.rows_at(root, [*places.walked, *places.gone])
+            seen = {candidate.rel_path for candidate in found}
+            rows = {path: row for path, row in rows.items() if path in seen or walk.judges(path)}
+            folders = {candidate.rel_path for candidate in found if candidate.parts}
+            folders.update(path for path in rows if path in walk.listed)
+            further = [Place("" if folder == "." else folder) for folder in folders]
+            names = self._ledger.names_of(root, walk.linked_elsewhere)
+            further += [Place(_folder_of(name), 0) for name in names]
+            further = [place for place in further if not any(includes(each, place) for each in wanted)]
+            if places.whole or not further:
+                return places, walk, found, rows, foreign
+            wanted += further
+
+    @contextmanager
+    def _running(self, roots: Sequence[str]) -> Iterator[tuple[Tally, Readers, Callable[[], ScanReport]]]:
+        started = time.perf_counter()
+        tally = Tally(Counter(), [])
+
+        def report() -> ScanReport:
+            return ScanReport(
+                roots=tuple(roots),
+                total=sum(tally.counts[tier] for tier in TIERS),
+                seconds=time.perf_counter() - started,
+                problems=tuple(tally.problems),
+                **{name: tally.counts[name] for name in COUNTED},
+            )
+
+        reader = CandidateReader(self._chain, full=self._full, clock=self._clock)
+        with _without_cycle_collection(), Readers(reader, self._workers) as readers:
+            yield tally, readers, report
 
     def _scan_root(self, path: str, tally: Tally, readers: Readers) -> None:
         root, rows, foreign = self._ledger.open_root(path)
         walk = Walk(root.path, below=root.below, suffixes=self._suffixes, config_names=self._config_names)
+        missing, gone, _ = self._bring_in_line(root, rows, foreign, walk, walk.chunks(LOOKAHEAD), tally, readers)
+        self._ledger.finish(root, missing=missing, gone=gone, problems=walk.problems)
+
+    def _bring_in_line(
+        self,
+        root: Root,
+        rows: dict[str, Known],
+        foreign: dict[str, int],
+        walk: Walk,
+        chunks: Iterable[list[Candidate]],
+        tally: Tally,
+        readers: Readers,
+    ) -> tuple[list[int], list[str], list[str]]:
+        """Writes what changed. Returns the ids of rows and the paths of foreign files that are gone, and the paths of
+        those that had to be read."""
         moved: set[int] = set()
-        for chunk in walk.chunks(LOOKAHEAD):
+        read: list[str] = []
+        for chunk in chunks:
             tally.found += len(chunk)
             tally.total = tally.found if len(chunk) < LOOKAHEAD else None
             changed = [*self._changed(chunk, rows, foreign, tally)]
@@ -111,16 +226,16 @@ class Ingest:
             for batch, readings in zip(batches, readers.of(len(changed)).read_batches(candidates), strict=True):
                 self._take(root, batch, readings, moves, moved, tally)
                 self._report(tally)
-        gone = [row for rel_path, row in rows.items() if _was_listed(rel_path, walk.unlisted)]
-        missing = [row.id for row in gone if row.state != "missing" and row.id not in moved]
+            read.extend(candidate.rel_path for candidate, _, _ in changed)
+        gone = {rel_path: row for rel_path, row in rows.items() if _was_listed(rel_path, walk.unlisted)}
+        missing = [path for path, row in gone.items() if row.state != "missing" and row.id not in moved]
         tally.counts["missing"] += len(missing)
         tally.problems.extend(walk.problems)
-        self._ledger.finish(
-            root,
-            missing=missing,
-            gone=[rel_path for rel_path in foreign if _was_listed(rel_path, walk.unlisted)],
-            problems=walk.problems,
-        )
+        if self._on_change is not None:
+            for rel_path in missing:
+                self._on_change(Change("missing", f"{root.path.rstrip('/')}/{rel_path}"))
+        forgotten = [rel_path for rel_path in foreign if _was_listed(rel_path, walk.unlisted)]
+        return [gone[path].id for path in missing], forgotten, read
 
     def _changed(
         self, chunk: Iterable[Candidate], rows: dict[str, Known], foreign: dict[str, int], tally: Tally
@@ -158,25 +273,32 @@ class Ingest:
         resolved: list[tuple[Resolution, int]] = []
         foreign: list[tuple[str, int, str | None]] = []
         vanished: list[int] = []
+        changes: list[Change] = []
         for reading, (candidate, mark, known) in zip(readings, batch, strict=True):
             if known is not None and known.id in moved:
                 known = None
             row_id = moves.get(candidate.rel_path, known.id if known else None)
             if reading.header_state is None:
-                vanished.extend([row_id] if row_id is not None else [])
+                if row_id is not None:
+                    vanished.append(row_id)
+                    changes.append(Change("missing", candidate.path))
                 continue
             if reading.header_state == "foreign" and row_id is None and candidate.source("sidecar") is None:
                 foreign.append((candidate.rel_path, mark, reading.reason))
                 continue
             resolution = reading.resolve(self._earlier(row_id, candidate))
             resolved.append((resolution, mark))
-            event = "moved" if candidate.rel_path in moves else "new" if known is None else "updated"
+            event: ChangeKind = "moved" if candidate.rel_path in moves else "new" if known is None else "updated"
+            changes.append(Change(event, candidate.path, resolution))
             tally.counts.update((event, resolution.source, STATE_COUNTS.get(resolution.state, "ready")))
             tally.problems.extend(resolution.problems)
         self._ledger.write(root, resolved, foreign, vanished)
         tally.counts["missing"] += len(vanished)
         tally.counts["foreign"] += len(foreign)
         tally.resolved += len(batch)
+        if self._on_change is not None:
+            for change in changes:
+                self._on_change(change)
 
     def _earlier(self, row_id: int | None, candidate: Candidate) -> Callable[[Tier], Finding | None]:
         """What a tier said of the row before, as long as the file is unchanged."""
@@ -227,6 +349,14 @@ def _without_cycle_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def _folder_of(rel_path: str) -> str:
+    return rel_path.rpartition("/")[0]
+
+
+def _whole(places: Iterable[Place]) -> list[Place]:
+    return [place for place in places if place.depth is None]
 
 
 def _was_listed(rel_path: str, unlisted: Sequence[str]) -> bool:

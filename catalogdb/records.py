@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
 from pathlib import Path
@@ -51,6 +51,14 @@ class Source(NamedTuple):
     role: SourceRole
     path: str
     stamp: Stamp
+
+
+class Place(NamedTuple):
+    """A part of a root that is to be looked at: ``folder`` (relative, empty for the root itself) and ``depth`` levels
+    of folders below it, None for all."""
+
+    folder: str
+    depth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +412,18 @@ class Progress:
     problems: int
 
 
+ChangeKind = Literal["new", "updated", "moved", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened to one row. ``path`` is absolute; ``resolution`` is None for a row that is ``missing``."""
+
+    kind: ChangeKind
+    path: str
+    resolution: Resolution | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ScanReport:
     """What a scan did. ``total`` counts the rows of its roots that are on disk, by the tier that carried them.
@@ -426,6 +446,16 @@ class ScanReport:
     foreign: int = 0
     seconds: float = 0.0
     problems: tuple[Problem, ...] = ()
+
+    @classmethod
+    def of_all(cls, reports: Iterable[ScanReport]) -> ScanReport:
+        """Several as one: their sum."""
+        values: dict[str, Any] = {}
+        for report in reports:
+            for item in fields(cls):
+                value = getattr(report, item.name)
+                values[item.name] = values[item.name] + value if item.name in values else value
+        return cls(**values) if values else cls(())
 
     def summary(self) -> str:
         """The line that ends a scan."""

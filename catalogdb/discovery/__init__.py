@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from catalogdb.discovery.folder import PLAIN_CONFIGS
 from catalogdb.discovery.identity import fingerprint
+from catalogdb.discovery.places import Places, covers, includes, places_of
 from catalogdb.discovery.settle import state_of
 from catalogdb.discovery.walk import Walk, check_root
 
-__all__ = ["PLAIN_CONFIGS", "Walk", "check_root", "fingerprint", "state_of"]
+__all__ = [
+    "PLAIN_CONFIGS",
+    "Places",
+    "Walk",
+    "check_root",
+    "covers",
+    "fingerprint",
+    "includes",
+    "places_of",
+    "state_of",
+]

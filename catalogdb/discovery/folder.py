@@ -13,6 +13,7 @@ from catalogdb.records import Source, Stamp, sidecar_path
 
 OWN_CONFIGS = (".config.json", ".config.yaml", ".config.yml", ".resolved.config.json")
 PLAIN_CONFIGS = ("config.yaml", "hparams.yaml")
+DOCUMENT_SUFFIXES = (".yaml", ".yml", ".json")
 HYDRA_CONFIG = ".hydra/config.yaml"
 
 
@@ -77,7 +78,7 @@ class Folder:
     def add(self, entry: os.DirEntry[str]) -> None:
         """Remembers a file that may be a sidecar, a config or a marker."""
         name = entry.name
-        if name.endswith((".yaml", ".yml", ".json")):
+        if name.endswith(DOCUMENT_SUFFIXES):
             self._documents[name] = entry
             if name.endswith(OWN_CONFIGS):
                 self._has_own_configs = True

@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from catalogdb.discovery.folder import PLAIN_CONFIGS, Folder, stamp_of
+from catalogdb.discovery.folder import INT64_MAX, PLAIN_CONFIGS, Folder, stamp_of
 from catalogdb.discovery.parts import Parts, find_parts
 from catalogdb.errors import RootError
-from catalogdb.records import CHECKPOINT_SUFFIXES, Candidate, Problem, Source
+from catalogdb.records import CHECKPOINT_SUFFIXES, Candidate, Place, Problem, Source
 
 PASSED_OVER = frozenset(
     {
@@ -70,6 +71,9 @@ def check_root(root: str) -> None:
 class Walk:
     """Iterates over the candidates of ``root`` (absolute), or of its folder ``below`` (relative), sorted by folder.
 
+    With ``places`` (sorted, real folders below real folders) only these parts of it are gone through, and of a folder
+    that is reached through a link, only whether it is a checkpoint is told; ``listed`` has the folders that were seen.
+
     After the iteration ``problems`` holds what could not be read, and ``unlisted`` the folders (relative to the
     root) whose content is unknown: rows below them must not be taken for missing. A folder reached through a
     symbolic link is walked once, after all real ones, and under its own path where that lies in the root. A folder
@@ -81,6 +85,7 @@ class Walk:
         root: str,
         *,
         below: str = "",
+        places: Sequence[Place] = (),
         suffixes: tuple[str, ...] = CHECKPOINT_SUFFIXES,
         config_names: tuple[str, ...] = PLAIN_CONFIGS,
     ) -> None:
@@ -91,12 +96,24 @@ class Walk:
         self._suffixes = suffixes
         self._config_names = config_names
         self._prefix = "/" if root == "/" else f"{root}/"
+        self._places = tuple(places)
+        self._wanted = dict(self._places)
+        self.listed: dict[str, int | None] = {}
         self._hard_links: dict[tuple[int, int], str] = {}
+        self._link_counts: dict[tuple[int, int], int] = {}
+        self._names_seen: Counter[tuple[int, int]] = Counter()
         self._folder_links: list[tuple[str, str, Folder]] = []
 
     def __iter__(self) -> Iterator[Candidate]:
-        start = self._prefix + self.below if self.below else self.root
-        yield from self._walk(start, self.below, Folder.above(start, self._config_names))
+        for folder, depth in self._places or (Place(self.below),):
+            if folder in self.listed and _reaches(self.listed[folder], depth):
+                continue
+            start = self._prefix + folder if folder else self.root
+            yield from self._walk(start, folder, Folder.above(start, self._config_names), depth=depth)
+        if self._places:
+            for path, rel_path, parent in self._folder_links:
+                yield from self._walk(path, rel_path, parent, _Link(os.path.realpath(path), frozenset(), True))
+            return
         walked = {os.path.realpath(self.root)}
         while self._folder_links:
             path, rel_path, parent = self._folder_links.pop(0)
@@ -105,6 +122,29 @@ class Walk:
             yield from self._walk(path, rel_path, parent, _Link(real, frozenset(walked), again))
             if not again:
                 walked.add(real)
+
+    def judges(self, rel_path: str) -> bool:
+        """After a walk of places: whether something that it didn't come by is gone, and not just out of its sight."""
+        path = self._prefix + rel_path
+        if os.path.isdir(path):
+            return ("" if rel_path == "." else rel_path) in self.listed
+        return rel_path.rpartition("/")[0] in self.listed or not os.path.isdir(os.path.dirname(path))
+
+    @property
+    def linked_elsewhere(self) -> list[int]:
+        """Inodes of hard-linked files that have names which this walk didn't come by, as stamps have them."""
+        found = [key[1] for key, count in self._link_counts.items() if self._names_seen[key] < count]
+        return [inode - 2**64 if inode > INT64_MAX else inode for inode in found]
+
+    @property
+    def linked_folders(self) -> list[str]:
+        """Links to folders outside of the root that this walk came by, relative."""
+        root = os.path.realpath(self.root).rstrip("/")
+        return [
+            rel_path
+            for path, rel_path, _ in self._folder_links
+            if not f"{os.path.realpath(path)}/".startswith(f"{root}/")
+        ]
 
     @staticmethod
     def sources_of(folder_path: str, name: str) -> tuple[Source, ...]:
@@ -130,11 +170,12 @@ class Walk:
         rel_path: str,
         parent: Folder | None,
         link: _Link | None = None,
+        depth: int | None = None,
     ) -> Iterator[Candidate]:
-        """``link`` says where a linked ``start`` lies."""
-        stack: list[tuple[str, str, Folder | None]] = [(start, rel_path, parent)]
+        """``link`` says where a linked ``start`` lies; ``depth`` how far to go below it."""
+        stack: list[tuple[str, str, Folder | None, int | None]] = [(start, rel_path, parent, depth)]
         while stack:
-            path, rel_path, parent = stack.pop()
+            path, rel_path, parent, depth = stack.pop()
             if link is not None and path != start and link.real + path[len(start) :] in link.walked:
                 continue
             try:
@@ -148,6 +189,8 @@ class Walk:
                 self.unlisted.append(rel_path)
                 self.problems.append(Problem(path, None, f"folder can't be read: {error.strerror}"))
                 continue
+            if self._places:
+                depth = self.listed[rel_path] = _deeper(depth, self._wanted.get(rel_path, depth))
             folder = Folder(path, parent, self._config_names)
             prefix = f"{rel_path}/" if rel_path else ""
             if parts is not None:
@@ -164,8 +207,10 @@ class Walk:
                     candidate = self._candidate(entry, prefix + entry.name, folder)
                     if candidate is not None:
                         yield candidate
-            below.sort(reverse=True)
-            stack.extend((f"{path}/{name}", prefix + name, folder) for name in below)
+            if depth != 0:
+                below.sort(reverse=True)
+                further = None if depth is None else depth - 1
+                stack.extend((f"{path}/{name}", prefix + name, folder, further) for name in below)
 
     def _whole(
         self, path: str, rel_path: str, parts: Parts, parent: Folder | None, link: _Link | None
@@ -193,12 +238,12 @@ class Walk:
                     continue
             elif not entry.is_dir(follow_symlinks=False):
                 folder.add(entry)
-                if entry.is_symlink() and entry.is_dir() and not _passed_over(name):
+                if entry.is_symlink() and entry.is_dir() and not passed_over(name):
                     self._folder_links.append((entry.path, prefix + name, folder))
                 continue
             if name == ".hydra":
                 folder.has_hydra = True
-            elif not _passed_over(name):
+            elif not passed_over(name):
                 below.append(name)
         return found, below
 
@@ -220,7 +265,10 @@ class Walk:
                 own = entry.stat(follow_symlinks=False)
                 stamp = stamp._replace(inode=own.st_ino, device=own.st_dev)
             elif status.st_nlink > 1:
-                first = self._hard_links.setdefault((status.st_dev, status.st_ino), rel_path)
+                key = status.st_dev, status.st_ino
+                self._names_seen[key] += 1
+                self._link_counts[key] = status.st_nlink
+                first = self._hard_links.setdefault(key, rel_path)
                 target = None if first == rel_path else self._prefix + first
         except OSError as error:
             broken = entry.is_symlink() and isinstance(error, FileNotFoundError)
@@ -240,6 +288,14 @@ class _Link(NamedTuple):
     again: bool
 
 
+def _deeper(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else max(one, other)
+
+
+def _reaches(walked: int | None, depth: int | None) -> bool:
+    return walked is None or (depth is not None and depth <= walked)
+
+
 def is_utf8(path: str) -> bool:
     """False for a name with bytes that are no text: SQLite keeps text only."""
     if path.isascii():
@@ -251,7 +307,7 @@ def is_utf8(path: str) -> bool:
     return True
 
 
-def _passed_over(name: str) -> bool:
+def passed_over(name: str) -> bool:
     return (
         name in PASSED_OVER
         or name.startswith(STAGING)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
-from catalogdb.records import Candidate, Finding, Origin, Param, ParamGroup, Stamp, State, Tier, Value
+from catalogdb.records import Candidate, Finding, Origin, Param, ParamGroup, Place, Stamp, State, Tier, Value
 from catalogdb.store.engine import driver_connection
 from catalogdb.store.paths import absolute
 from catalogdb.store.writer import now
+
+T = TypeVar("T")
 
 
 class Known(NamedTuple):
@@ -77,22 +79,73 @@ class KnownRows:
         )
         execute("DELETE FROM roots WHERE id = ?", (root_id,))
 
-    def rows(self, root: Root) -> dict[str, Known]:
-        rows = driver_connection(self._connection).execute(
-            f"SELECT rel_path, id, fingerprint, recheck, state, source FROM checkpoints WHERE {_within(root)}",
-            _within_values(root),
-        )
+    def rows(self, root: Root, places: Iterable[Place] = ()) -> dict[str, Known]:
+        """The root's rows, or those of some places in it, by relative path."""
         same: dict[Any, Any] = {}  # one text for all rows of a state and a tier
         return {
             rel_path: Known(row_id, mark, recheck, same.setdefault(state, state), same.setdefault(source, source))
-            for rel_path, row_id, mark, recheck, state, source in rows
+            for place in places or (Place(root.below),)
+            for rel_path, row_id, mark, recheck, state, source in driver_connection(self._connection).execute(
+                f"SELECT rel_path, id, fingerprint, recheck, state, source FROM checkpoints WHERE {_within(place)}",
+                _within_values(root, place),
+            )
         }
 
-    def foreign(self, root: Root) -> dict[str, int]:
+    def foreign(self, root: Root, places: Iterable[Place] = ()) -> dict[str, int]:
+        return {
+            rel_path: fingerprint
+            for place in places or (Place(root.below),)
+            for rel_path, fingerprint in self._connection.exec_driver_sql(
+                f"SELECT rel_path, fingerprint FROM foreign_files WHERE {_within(place)}", _within_values(root, place)
+            )
+        }
+
+    def names_of(self, root: Root, inodes: Sequence[int]) -> list[str]:
+        """Relative paths of the root's rows, missing ones left out, whose file has one of the inodes."""
+        found: list[str] = []
+        for some in _chunks(inodes):
+            found.extend(
+                rel_path
+                for (rel_path,) in self._connection.exec_driver_sql(
+                    "SELECT rel_path FROM checkpoints WHERE root_id = ? AND state <> 'missing' "
+                    f"AND inode IN ({', '.join('?' * len(some))})",
+                    (root.id, *some),
+                )
+            )
+        return found
+
+    def link_targets(self, root: Root, rel_paths: Sequence[str]) -> dict[str, str]:
+        """What the links among the rows of these paths led to at their last look."""
+        found: dict[str, str] = {}
+        for some in _chunks(rel_paths):
+            found.update(
+                (rel_path, target)
+                for rel_path, target in self._connection.exec_driver_sql(
+                    "SELECT rel_path, link_target FROM checkpoints WHERE root_id = ? AND link_target IS NOT NULL "
+                    f"AND rel_path IN ({', '.join('?' * len(some))})",
+                    (root.id, *some),
+                )
+            )
+        return found
+
+    def depending_on(self, root: Root, paths: Sequence[str], folders: Sequence[str]) -> list[str]:
+        """Relative paths of the root's rows that link to, or have a source among, ``paths`` (relative), or below
+        ``folders``. Sidecars are left out: they lie beside the checkpoint."""
+        found: list[str] = []
+        for some in _chunks(paths):
+            found.extend(self._depending(root, f"IN ({', '.join('?' * len(some))})", some))
+        for folder in folders:
+            found.extend(self._depending(root, "BETWEEN ? AND ?", (f"{folder}/", f"{folder}0")))
+        return found
+
+    def _depending(self, root: Root, condition: str, values: Sequence[str]) -> Iterator[str]:
         rows = self._connection.exec_driver_sql(
-            f"SELECT rel_path, fingerprint FROM foreign_files WHERE {_within(root)}", _within_values(root)
+            f"SELECT rel_path FROM checkpoints WHERE root_id = ? AND link_target {condition} AND state <> 'missing' "
+            "UNION SELECT c.rel_path FROM sources s CROSS JOIN checkpoints c ON c.id = s.checkpoint_id "
+            f"WHERE c.root_id = ? AND s.role <> 'sidecar' AND s.path {condition} AND c.state <> 'missing'",
+            (root.id, *values, root.id, *values),
         )
-        return {rel_path: fingerprint for rel_path, fingerprint in rows}
+        return (rel_path for (rel_path,) in rows)
 
     def follow_moves(self, root: Root, candidates: Sequence[Candidate]) -> dict[str, int]:
         """Gives rows whose file now lies elsewhere their new path, and returns path → id of those that moved.
@@ -121,8 +174,7 @@ class KnownRows:
 
     def _with_inodes(self, inodes: Sequence[int]) -> Iterator[tuple[int, str, Stamp]]:
         """Rows by inode: id, absolute path, stamp."""
-        for start in range(0, len(inodes), 500):
-            some = inodes[start : start + 500]
+        for some in _chunks(inodes):
             rows = self._connection.exec_driver_sql(
                 "SELECT c.id, r.path, c.rel_path, c.size_bytes, c.mtime_ns, c.inode, c.device "
                 "FROM checkpoints c JOIN roots r ON r.id = c.root_id "
@@ -235,11 +287,24 @@ def _still_there(path: str, stamp: Stamp) -> bool:
     return (status.st_ino - stamp.inode) % 2**64 == 0 and status.st_dev == stamp.device
 
 
-def _within(root: Root) -> str:
-    if not root.below:
-        return "root_id = ?"
-    return "root_id = ? AND (rel_path = ? OR rel_path >= ? AND rel_path < ?)"
+def _chunks(values: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
+    return (values[start : start + size] for start in range(0, len(values), size))
 
 
-def _within_values(root: Root) -> tuple[int | str, ...]:
-    return (root.id, root.below, f"{root.below}/", f"{root.below}0") if root.below else (root.id,)
+def _within(place: Place) -> str:
+    condition = "root_id = ?"
+    if place.folder:
+        condition += " AND (rel_path = ? OR rel_path >= ? AND rel_path < ?)"
+    if place.depth is not None:
+        condition += " AND length(substr(rel_path, ?)) - length(replace(substr(rel_path, ?), '/', '')) <= ?"
+    return condition
+
+
+def _within_values(root: Root, place: Place) -> tuple[int | str, ...]:
+    values: tuple[int | str, ...] = (root.id,)
+    if place.folder:
+        values += (place.folder, f"{place.folder}/", f"{place.folder}0")
+    if place.depth is not None:
+        start = len(place.folder) + 2 if place.folder else 1
+        values += (start, start, place.depth)
+    return values

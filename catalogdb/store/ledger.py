@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Engine
 
-from catalogdb.records import Candidate, Finding, Problem, Resolution, Stamp, Tier
+from catalogdb.records import Candidate, Finding, Place, Problem, Resolution, Stamp, Tier
 from catalogdb.store.engine import database_path, failures_of, immediate
 from catalogdb.store.known import Known, KnownRows, Root
 from catalogdb.store.writer import Writer
@@ -33,6 +33,33 @@ class Ledger:
         with failures_of(self._path), immediate(self._connection):
             root = self._known.root(path)
             return root, self._known.rows(root), self._known.foreign(root)
+
+    def roots(self) -> list[str]:
+        """Absolute paths of the known roots."""
+        with failures_of(self._path):
+            return [path for (path,) in self._connection.exec_driver_sql("SELECT path FROM roots ORDER BY path")]
+
+    def open_part(self, path: str) -> Root:
+        """The root of an absolute path."""
+        with failures_of(self._path), immediate(self._connection):
+            return self._known.root(path)
+
+    def rows_at(self, root: Root, places: Sequence[Place]) -> tuple[dict[str, Known], dict[str, int]]:
+        """The rows of some places by relative path, and their files known to be no checkpoints."""
+        with failures_of(self._path):
+            return self._known.rows(root, places), self._known.foreign(root, places)
+
+    def names_of(self, root: Root, inodes: Sequence[int]) -> list[str]:
+        with failures_of(self._path):
+            return self._known.names_of(root, inodes)
+
+    def link_targets(self, root: Root, rel_paths: Sequence[str]) -> dict[str, str]:
+        with failures_of(self._path):
+            return self._known.link_targets(root, rel_paths)
+
+    def depending_on(self, root: Root, paths: Sequence[str], folders: Sequence[str]) -> list[str]:
+        with failures_of(self._path):
+            return self._known.depending_on(root, paths, folders)
 
     def follow_moves(self, root: Root, candidates: Sequence[Candidate]) -> dict[str, int]:
         """Relative path → id of the rows that were given a new path."""
@@ -70,6 +97,21 @@ class Ledger:
             self._writer.mark_missing(missing)
             self._writer.forget_foreign(root.id, gone)
             self._writer.finish_root(root.id, problems)
+
+    def finish_part(
+        self,
+        root: Root,
+        places: Sequence[Place],
+        *,
+        missing: Sequence[int],
+        gone: Sequence[str],
+        problems: Sequence[Problem],
+    ) -> None:
+        """Ends a look at some places: the same for these, and the root's problems elsewhere stay."""
+        with failures_of(self._path), immediate(self._connection):
+            self._writer.mark_missing(missing)
+            self._writer.forget_foreign(root.id, gone)
+            self._writer.replace_problems(root.id, places, problems)
 
     def optimize(self) -> None:
         """Statistics for whoever opens the file with another tool; no query of ours depends on them.

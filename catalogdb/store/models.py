@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -108,6 +109,7 @@ checkpoints = Table(
     Index("ix_checkpoints_architecture", "architecture"),
     Index("ix_checkpoints_monitor", "monitor", "monitor_mode"),
     Index("ix_checkpoints_param_set_id", "param_set_id"),
+    Index("ix_checkpoints_link_target", "link_target", sqlite_where=text("link_target IS NOT NULL")),
     sqlite_autoincrement=True,
 )
 
@@ -187,6 +189,7 @@ sources = Table(
     Column("mtime_ns", Integer, nullable=False),
     Column("inode", Integer, nullable=False),
     PrimaryKeyConstraint("checkpoint_id", "role", "path"),
+    Index("ix_sources_path", "path", sqlite_where=text("role <> 'sidecar'")),
     sqlite_with_rowid=False,
 )
 
@@ -270,5 +273,13 @@ watchers = Table(
     Column("started_at", Text, nullable=False),
     Column("heartbeat_at", Text, nullable=False),
     Column("status", Text),
+    Column("pid_namespace", Text),
+    Column("queue", Integer),
+    Column("events", Integer),
+    Column("events_per_second", Float),
+    Column("last_event_at", Text),
+    Column("reconciled_at", Text),
+    Column("polled", Text),
+    Column("problems", Text),
     UniqueConstraint("host", "pid"),
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from catalogdb.records import FIELD_NAMES, Problem, Resolution
+from catalogdb.records import FIELD_NAMES, Place, Problem, Resolution
 from catalogdb.store.engine import driver_connection
 from catalogdb.store.intern import Interned
 from catalogdb.store.paths import inside
@@ -148,6 +148,16 @@ class Writer:
             (now(), json.dumps(texts) if texts else None, root_id),
         )
 
+    def replace_problems(self, root_id: int, places: Sequence[Place], problems: Sequence[Problem]) -> None:
+        """Puts the problems of some places in place of those that they had."""
+        execute = self._connection.exec_driver_sql
+        path, texts = execute("SELECT path, problems FROM roots WHERE id = ?", (root_id,)).one()
+        known = json.loads(texts or "[]")
+        kept = [text for text in known if not any(_is_about(text, path, place) for place in places)]
+        new = kept + [f"{problem.path}: {problem.reason}" for problem in problems]
+        if new != known:
+            execute("UPDATE roots SET problems = ? WHERE id = ?", (json.dumps(new) if new else None, root_id))
+
     def _row(
         self, root_id: int, resolution: Resolution, fingerprint: int, param_set_id: int | None, at: str
     ) -> tuple[Any, ...]:
@@ -181,6 +191,15 @@ class Writer:
             json.dumps(texts) if texts else None,
             at,
         )
+
+
+def _is_about(text: str, root: str, place: Place) -> bool:
+    """Whether a root's problem is about a file of ``place``, or about its folder."""
+    folder = f"{root.rstrip('/')}/{place.folder}".rstrip("/")
+    if text.startswith(f"{folder}: "):
+        return True
+    below = text[len(folder) + 1 :].partition(": ")[0]
+    return text.startswith(f"{folder}/") and (place.depth is None or below.count("/") <= place.depth)
 
 
 def _one_line(problem: Problem, path: str) -> str:

@@ -133,7 +133,8 @@ def test_names_and_modes(reader: Reader) -> None:
 
 def test_status(reader: Reader, raw: sqlite3.Connection) -> None:
     watcher = (1, "host", 42, '["/data"]', AT, AT, "watching")
-    raw.execute("INSERT INTO watchers VALUES (?, ?, ?, ?, ?, ?, ?)", watcher)
+    columns = "id, host, pid, roots, started_at, heartbeat_at, status"
+    raw.execute(f"INSERT INTO watchers ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", watcher)
     status = reader.status()
     assert [(root.path, root.rows) for root in status.roots] == [("/data", 5), ("/more", 1)]
     assert status.by_state == {"ready": 5, "missing": 1, "writing": 1}
