@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, overload
 from catalogdb import facts
 from catalogdb.discovery import PLAIN_CONFIGS, check_root
 from catalogdb.errors import NotFound, UsageError
-from catalogdb.query import ask
+from catalogdb.query import ask, frames
 from catalogdb.records import (
     Change,
     Checkpoint,
@@ -29,6 +29,7 @@ from catalogdb.store import CatalogStatus, SqlResult, Store
 
 if TYPE_CHECKING:
     import pandas
+    import polars
 
     from catalogdb.ingest import Ingest
     from catalogdb.resolve import Resolver
@@ -199,17 +200,32 @@ class Catalog:
         output_format: Literal["pandas"],
     ) -> pandas.DataFrame: ...
 
+    @overload
     def search(
         self,
         where: str = "",
         *,
         order_by: str | Sequence[str] = (),
         max_results: int | None = 1000,
-        output_format: Literal["list", "pandas"] = "list",
-    ) -> list[Checkpoint] | pandas.DataFrame:
-        """The checkpoints that match a filter. ``max_results=None`` is all; ``pandas`` needs that extra."""
+        output_format: Literal["polars"],
+    ) -> polars.DataFrame: ...
+
+    def search(
+        self,
+        where: str = "",
+        *,
+        order_by: str | Sequence[str] = (),
+        max_results: int | None = 1000,
+        output_format: Literal["list", "pandas", "polars"] = "list",
+    ) -> list[Checkpoint] | pandas.DataFrame | polars.DataFrame:
+        """The checkpoints that match a filter. ``max_results=None`` is all; ``pandas`` and ``polars`` give a frame with
+        a column for each metric, param and tag, and need these extras."""
+        if output_format not in ("list", "pandas", "polars"):
+            raise UsageError(f"output_format is list, pandas or polars, not {output_format!r}")
         found = list(self.iter_search(where, order_by=order_by, max_results=max_results))
-        return ask.to_frame(found) if output_format == "pandas" else found
+        if output_format == "list":
+            return found
+        return frames.to_pandas(found) if output_format == "pandas" else frames.to_polars(found)
 
     def iter_search(
         self, where: str = "", *, order_by: str | Sequence[str] = (), max_results: int | None = None

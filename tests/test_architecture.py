@@ -16,6 +16,7 @@ LEVELS = {
     "errors": 0,
     "records": 0,
     "folders": 0,
+    "columnar": 0,
     "settings": 0,
     "config_facts": 1,
     "documents": 1,
@@ -51,7 +52,7 @@ BESIDE = {
 }
 """Modules of one level that may see each other."""
 
-FACES_SEE = {"catalog", "records", "errors", "settings", "query.fields", "demo"}
+FACES_SEE = {"catalog", "records", "errors", "settings", "query.fields", "demo", "columnar"}
 
 CAGES = {
     "sqlalchemy": {"store", "query"},
@@ -63,6 +64,9 @@ CAGES = {
     "yaml12": {"documents"},
     "pydantic": {"metadata"},
     "lark": {"query"},
+    "pandas": {"query", "catalog"},
+    "polars": {"query", "catalog"},
+    "pyarrow": {"cli"},
     "click": {"cli"},
     "rich": {"cli"},
     "lightning": {"lightning"},

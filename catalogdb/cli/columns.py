@@ -5,15 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import wraps
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from catalogdb.cli.render import FORMATS, LOOK_AHEAD, Row, write_paths, write_records, write_rows
+from catalogdb.cli.render import (
+    FORMATS,
+    LOOK_AHEAD,
+    PATH_ENDS,
+    Row,
+    to_json,
+    write_paths,
+    write_records,
+    write_rows,
+)
+from catalogdb.columnar import Kind
 from catalogdb.errors import UsageError
-from catalogdb.query.fields import FIELDS, find_field, near_names
+from catalogdb.query.fields import FIELDS, Field, find_field, near_names
 from catalogdb.records import Checkpoint
 
 MAPPINGS = ("metrics", "params", "tags", "weights", "provenance")
@@ -28,10 +40,11 @@ _METRIC = re.compile(rf"\bmetrics\.({_QUOTED}|[\w/.@:-]+)")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its header, and how its value is had from a checkpoint."""
+    """One column: its header, how its value is had from a checkpoint, and its type where all its values have one."""
 
     name: str
     value: Callable[[Checkpoint], Any]
+    kind: Kind = "null"
 
 
 def split_list(text: str) -> list[str]:
@@ -57,15 +70,19 @@ def _parse_column(item: str, metric_names: Callable[[], Sequence[str]]) -> Colum
         name = unquote(key)
         if group == "metrics" and name not in (known := metric_names()):
             raise UsageError(f"-c: {item}: no checkpoint has this metric{_suggest(near_names(name, known))}")
-        return Column(f"{group}.{name}", _entry(group, name))
+        return Column(f"{group}.{name}", _entry(group, name), "float" if group == "metrics" else "null")
     name = unquote(item)
     field = find_field(name)
     if field is not None:
-        return Column(field.name, _field(field.name))
+        return _field_column(field)
     if name in _KNOWN:
         return Column(name, _field(name))
     near = [f"metrics.{metric}" for metric in metric_names() if metric == name] or near_names(name, _KNOWN)
     raise UsageError(f"-c: {item}: no such column{_suggest(near)}")
+
+
+def _field_column(field: Field) -> Column:
+    return Column(field.name, _field(field.name), "text" if field.type == "time" else field.type)
 
 
 def _suggest(near: Sequence[str]) -> str:
@@ -144,12 +161,10 @@ def write_checkpoints(
         _write(parse_columns(columns, metric_names), counted(), style)
     elif style in {"json", "jsonl"}:
         write_records((row.to_dict() for row in counted()), lines=style == "jsonl")
-    elif style == "path":
-        write_paths(row.path for row in counted())
-    elif style in {"csv", "tsv"}:
-        chosen = [Column(name, _field(name)) for name in FIELDS]
-        chosen += [Column(f"metrics.{name}", _entry("metrics", name)) for name in metric_names()]
-        _write(chosen, counted(), style)
+    elif style in PATH_ENDS:
+        write_paths((row.path for row in counted()), style)
+    elif style in {"csv", "tsv", "parquet"}:
+        _write(_all_columns(metric_names(), style), counted(), style)
     else:
         iterator = counted()
         first = list(islice(iterator, LOOK_AHEAD))
@@ -160,15 +175,46 @@ def write_checkpoints(
     return count
 
 
+def _all_columns(metric_names: Sequence[str], style: str) -> list[Column]:
+    """Each field and each metric; Parquet holds what has no column of its own as well, as JSON."""
+    chosen = [_field_column(field) for field in FIELDS.values()]
+    chosen += [Column(f"metrics.{name}", _entry("metrics", name), "float") for name in metric_names]
+    if style == "parquet":
+        chosen += [Column(name, _json(name), "text") for name in ("params", "tags", "aliases", "problems")]
+    return chosen
+
+
+def _json(name: str) -> Callable[[Checkpoint], str | None]:
+    return lambda row: to_json(value) if (value := getattr(row, name)) else None
+
+
 def _write(columns: Sequence[Column], rows: Iterable[Checkpoint], style: str) -> None:
     values: Iterator[Row] = ([column.value(row) for column in columns] for row in rows)
-    write_rows([column.name for column in columns], values, style)
+    write_rows([column.name for column in columns], values, style, [column.kind for column in columns])
 
 
 def format_option(default: str, styles: Sequence[str] = FORMATS) -> Callable[[Any], Any]:
-    return click.option(
+    """``--format``, and ``--print0`` where paths are one of its styles: the command hears of both as ``style``."""
+    option = click.option(
         "--format", "style", type=click.Choice(styles), default=default, show_default=True, help="How to write it."
     )
+    if "path" not in styles:
+        return option
+    print0 = click.option("--print0", is_flag=True, help="Paths alone, with a NUL after each, for xargs -0.")
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def run(*arguments: Any, style: str, print0: bool, **options: Any) -> Any:
+            if print0:
+                given = click.get_current_context().get_parameter_source("style")
+                if style != "path" and given is not ParameterSource.DEFAULT:
+                    raise UsageError(f"--print0 writes paths; it doesn't go with --format {style}")
+                style = "path0"
+            return function(*arguments, style=style, **options)
+
+        return option(print0(run))
+
+    return decorate
 
 
 columns_option = click.option(

@@ -12,10 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
+from catalogdb.cli.parquet import write_parquet
+from catalogdb.columnar import Kind
 from catalogdb.errors import UsageError
 from catalogdb.records import Weights
 
-FORMATS = ("table", "json", "jsonl", "csv", "tsv", "md", "path")
+FORMATS = ("table", "json", "jsonl", "csv", "tsv", "md", "parquet", "path")
+PATH_ENDS = {"path": "\n", "path0": "\0"}
+"""``path0`` is what ``--print0`` asks for."""
 LOOK_AHEAD = 1000
 """How many rows decide a table's widths: it need not be in memory as a whole."""
 
@@ -45,10 +49,11 @@ def write_line(text: str) -> None:
     write(f"{text}\n")
 
 
-def write_paths(paths: Iterable[str]) -> None:
-    """One path in each line, byte for byte as the disk has it."""
+def write_paths(paths: Iterable[str], style: str = "path") -> None:
+    """Each path byte for byte as the disk has it, with a newline or a NUL after it."""
+    end = PATH_ENDS[style]
     for path in paths:
-        write_line(path)
+        write(f"{path}{end}")
 
 
 def plain(value: Any) -> Any:
@@ -83,15 +88,17 @@ def write_records(records: Iterable[Mapping[str, Any]], *, lines: bool) -> None:
     write("[]\n" if opening == "[\n" else "\n]\n")
 
 
-def write_rows(headers: Sequence[str], rows: Iterable[Row], style: str) -> None:
-    """Rows in one of FORMATS. ``path`` needs a column of that name."""
+def write_rows(headers: Sequence[str], rows: Iterable[Row], style: str, kinds: Sequence[Kind] | None = None) -> None:
+    """Rows in one of FORMATS. ``path`` needs a column of that name; ``kinds`` are the columns' types, for Parquet."""
     if style in {"json", "jsonl"}:
         write_records((dict(zip(headers, row, strict=True)) for row in rows), lines=style == "jsonl")
-    elif style == "path":
+    elif style in PATH_ENDS:
         if "path" not in headers:
             raise UsageError("--format path: there is no column named path")
         place = list(headers).index("path")
-        write_paths(str(row[place]) for row in rows if row[place] is not None)
+        write_paths((str(row[place]) for row in rows if row[place] is not None), style)
+    elif style == "parquet":
+        write_parquet(headers, rows, kinds)
     else:
         writers: dict[str, Callable[[Sequence[str], Iterable[Row]], None]] = {
             "csv": _write_csv,

@@ -5,17 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from catalogdb.errors import UsageError
 from catalogdb.query.compile import compile_count, compile_left_out, compile_rank, compile_search
 from catalogdb.query.direction import resolve_mode
 from catalogdb.query.parse import parse_filter, parse_ident, parse_order
 from catalogdb.records import Checkpoint, Mode, Ranking
 from catalogdb.store import Reader, Store
-
-if TYPE_CHECKING:
-    import pandas
 
 PAGE = 500
 """Checkpoints that are loaded at once."""
@@ -92,18 +87,3 @@ def _find_by_path(reader: Reader, text: str) -> int | None:
     """Under the name that was given, its folders' links resolved: a link to a checkpoint has a row of its own."""
     path = Path(text).expanduser()
     return reader.find_id_by_path(str(path.parent.resolve() / path.name))
-
-
-def to_frame(checkpoints: Sequence[Checkpoint]) -> pandas.DataFrame:
-    """One row per checkpoint; metrics, params and tags as columns ``metrics.val/loss``, ``params.lr``, ``tags.x``."""
-    try:
-        import pandas  # noqa: PLC0415  # optional, and heavy
-    except ImportError as error:
-        raise UsageError("a frame needs pandas; install catalogdb[pandas]") from error
-    rows = []
-    for checkpoint in checkpoints:
-        row = checkpoint.to_dict()
-        for group in ("metrics", "params", "tags"):
-            row.update({f"{group}.{name}": value for name, value in row.pop(group).items()})
-        rows.append(row)
-    return pandas.DataFrame(rows)

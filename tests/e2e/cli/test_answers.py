@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.cli.harness import Demo, Run, assert_one_line
+from tests.e2e.cli.harness import Demo, Run, Shell, assert_one_line
 
 
 def test_best_is_a_file_name(ask: Run, demo: Demo) -> None:
@@ -100,6 +100,31 @@ def test_ls_in_every_format_tells_the_same(ask: Run, demo: Demo) -> None:
     assert len(ask("ls", *order, "--format", "md").lines) == demo.size + 2
     table = ask("ls", *order).lines
     assert [line.split("  ")[0] for line in table[1:]] == paths
+
+
+def test_print0_is_for_xargs(ask: Run, shell: Shell) -> None:
+    paths = ask("ls", "--format", "path").out
+    assert ask("ls", "--print0").out == paths.replace("\n", "\0")
+    assert ask("ls", "--print0", "--format", "path").out == paths.replace("\n", "\0")
+    assert ask("best", "-m", "val/hmean", "--print0").out.count("\0") == 1
+    assert ask("sql", "SELECT path FROM checkpoint_overview ORDER BY path", "--print0").out.count("\0") > 10
+    assert shell("catalogdb ls --print0 | xargs -0 ls -d").stdout.decode() == paths
+
+
+def test_parquet_holds_what_csv_does(ask: Run, demo: Demo, shell: Shell, home: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert shell("catalogdb ls --format parquet > rows.parquet").stderr == b""
+    table = parquet.read_table(home / "rows.parquet")
+    records = json.loads(ask("ls", "--format", "json").out)
+    rows = table.to_pylist()
+    assert len(rows) == demo.size
+    for row, record in zip(rows, records, strict=True):
+        assert row["path"] == record["path"]
+        assert row["epoch"] == record["epoch"]
+        assert row["metrics.val/loss"] == record["metrics"].get("val/loss")
+        assert json.loads(row["params"] or "{}") == record["params"]
+    assert str(table.schema.field("epoch").type) == "double"
+    assert shell("catalogdb ls --format parquet -c epoch,params.optimizer.lr | head -c 4").stdout == b"PAR1"
 
 
 def test_ls_columns(ask: Run, demo: Demo) -> None:
