@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
-from catalogdb.query.compile import compile_count, compile_left_out, compile_rank, compile_search
+from catalogdb.query.compile import compile_count, compile_search
 from catalogdb.query.direction import resolve_mode
 from catalogdb.query.parse import parse_filter, parse_ident, parse_order
+from catalogdb.query.plan import Ways
+from catalogdb.query.rank import check_metric, compile_left_out, compile_rank
+from catalogdb.query.tree import Filter
 from catalogdb.records import Checkpoint, Mode, Ranking
 from catalogdb.store import Reader, Store
 
@@ -21,7 +25,7 @@ def rank(store: Store, metric: str, *, mode: str | None, where: str, limit: int 
         checkpoints, chosen = _rank(reader, metric, mode=mode, where=where, limit=limit, per=per)
         names = reader.metric_ids()
         left_out = compile_left_out(metric, parse_filter(where, metrics=names), names=names)
-        return Ranking(tuple(checkpoints), chosen, reader.count(left_out.sql, left_out.parameters) or 0)
+        return Ranking(tuple(checkpoints), chosen, reader.count(left_out))
 
 
 def best(
@@ -36,31 +40,52 @@ def _rank(
     reader: Reader, metric: str, *, mode: str | None, where: str, limit: int | None, per: str | None
 ) -> tuple[list[Checkpoint], Mode]:
     names = reader.metric_ids()
-    parsed = parse_filter(where, metrics=names)
-    by = parse_ident(per, metrics=names) if per is not None else None
-    # An unknown metric is a clearer error than one whose direction can't be told, so it is compiled first.
-    compile_rank(metric, "max", parsed, limit, per=by, names=names)
-    chosen = resolve_mode(metric, mode=mode, recorded=reader.recorded_modes(metric))
-    statement = compile_rank(metric, chosen, parsed, limit, per=by, names=names)
-    return reader.load(reader.ids(statement.sql, statement.parameters)), chosen
+    # An unknown metric is a clearer error than one whose direction can't be told.
+    check_metric(metric, names)
+    chosen = resolve_mode(metric, mode=mode, recorded=() if mode else reader.recorded_modes(metric))
+
+    def compiled(filter: Filter) -> Ways:
+        by = parse_ident(per, metrics=names) if per is not None else None
+        return compile_rank(metric, chosen, filter, limit, per=by, names=names)
+
+    ways = _compiled(reader, where, ("rank", metric, chosen, limit, per), compiled)
+    return reader.load(reader.ids(ways)), chosen
+
+
+def _compiled(reader: Reader, where: str, question: Hashable, compiled: Callable[[Filter], Ways]) -> Ways:
+    """The statements of a question that was asked before, where they don't depend on when it is asked."""
+    known = reader.memory.of("ways")
+    found: Ways | None = known.get((where, question))
+    if found is None:
+        parsed = parse_filter(where, metrics=reader.metric_ids())
+        found = compiled(parsed)
+        if not parsed.depends_on_now:
+            known[(where, question)] = found
+    return found
 
 
 def search(store: Store, where: str, *, order_by: str | Sequence[str], limit: int | None) -> Iterator[Checkpoint]:
     """All of one state of the catalog, loaded page by page."""
     with store.reader() as reader:
-        names = reader.metric_ids()
-        parsed = parse_filter(where, metrics=names)
-        found = compile_search(parsed, parse_order(order_by, metrics=names), limit, names=names)
-        ids = reader.ids(found.sql, found.parameters)
+        ids = array("q", reader.ids(_search_ways(reader, where, order_by, limit)))
         for start in range(0, len(ids), PAGE):
             yield from reader.load(ids[start : start + PAGE])
+
+
+def _search_ways(reader: Reader, where: str, order_by: str | Sequence[str], limit: int | None) -> Ways:
+    names = reader.metric_ids()
+    keys = order_by if isinstance(order_by, str) else tuple(order_by)
+
+    def compiled(filter: Filter) -> Ways:
+        return compile_search(filter, parse_order(keys, metrics=names), limit, names=names)
+
+    return _compiled(reader, where, ("search", keys, limit), compiled)
 
 
 def count(store: Store, where: str) -> int:
     with store.reader() as reader:
         names = reader.metric_ids()
-        counted = compile_count(parse_filter(where, metrics=names), names=names)
-        return reader.count(counted.sql, counted.parameters)
+        return reader.count(_compiled(reader, where, "count", lambda filter: compile_count(filter, names=names)))
 
 
 def metric_names(store: Store) -> list[str]:

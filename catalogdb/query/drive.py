@@ -21,7 +21,8 @@ _RANGES = ("=", "<", "<=", ">", ">=")
 class Driver:
     """The first tables of FROM, up to checkpoints as ``c``, and the conditions that belong to them.
 
-    ``settles`` is the part of the filter that ``where`` says in full; ``columns`` maps ids of metrics to their columns.
+    ``settles`` is the part of the filter that ``where`` says in full; ``columns`` maps ids of metrics to their columns;
+    ``about`` is the metric that drives.
     """
 
     kind: DriverKind
@@ -29,18 +30,22 @@ class Driver:
     where: list[Sql] = field(default_factory=list)
     settles: Node | None = None
     columns: Mapping[int, str] = field(default_factory=dict)
+    about: Ident | None = None
 
 
-def choose_driver(conditions: Conditions, parts: Sequence[Node], live: str) -> Driver:
-    """The best driver there is among conditions that must all hold."""
+def choose_drivers(conditions: Conditions, parts: Sequence[Node], live: str) -> list[Driver]:
+    """The drivers among conditions that must all hold, the best first; the last one is all rows."""
     found = [driver for part in parts if (driver := _driver(conditions, part, live)) is not None]
     found.append(Driver("none", Sql("checkpoints c NOT INDEXED")))
-    best = min(found, key=lambda driver: _ORDER.index(driver.kind))
     architecture = named_architecture(parts)
-    if best.kind != "metric" or architecture is None:
-        return best
-    tables = Sql(best.tables.text.replace("ix_metrics_by_value", "ix_metrics_by_architecture"))
-    return replace(best, tables=tables, where=[*best.where, Sql("d.architecture = ?", (architecture,))])
+    if architecture is not None:
+        found = [_in_architecture(driver, architecture) if driver.kind == "metric" else driver for driver in found]
+    return sorted(found, key=lambda driver: _ORDER.index(driver.kind))
+
+
+def _in_architecture(driver: Driver, architecture: str) -> Driver:
+    tables = Sql(driver.tables.text.replace("ix_metrics_by_value", "ix_metrics_by_architecture"))
+    return replace(driver, tables=tables, where=[*driver.where, Sql("d.architecture = ?", (architecture,))])
 
 
 def named_architecture(parts: Sequence[Node]) -> str | None:
@@ -116,7 +121,7 @@ def _by_metric(conditions: Conditions, part: _Named, live: str) -> Driver | None
     metric_id = conditions.metric_id(part.ident)
     where = [Sql(f"d.name_id = ? AND d.live {live}", (metric_id,))]
     where.extend(Sql(f"d.value {item.text}", item.values) for item in bound)
-    return Driver("metric", Sql(tables), where, part, {metric_id: "d.value"})
+    return Driver("metric", Sql(tables), where, part, {metric_id: "d.value"}, part.ident)
 
 
 def _by_param(conditions: Conditions, part: _Named, live: str) -> Driver | None:

@@ -100,6 +100,10 @@ class Filter:
     def names_field(self, name: str) -> bool:
         return any(ident.kind == "field" and ident.name == name for ident in iter_idents(self.root))
 
+    @property
+    def depends_on_now(self) -> bool:
+        return any(isinstance(value.value, timedelta) for value in iter_values(self.root))
+
 
 @dataclass(frozen=True, slots=True)
 class OrderKey:
@@ -120,6 +124,21 @@ def iter_idents(node: Node | None) -> Iterator[Ident]:
         yield from iter_idents(node.part)
     elif node is not None and not isinstance(node, Contains):
         yield node.ident
+
+
+def iter_values(node: Node | None) -> Iterator[Value]:
+    """Every value that something is compared with, left to right."""
+    if isinstance(node, And | Or):
+        for part in node.parts:
+            yield from iter_values(part)
+    elif isinstance(node, Not):
+        yield from iter_values(node.part)
+    elif isinstance(node, Comparison):
+        yield node.value
+    elif isinstance(node, Membership):
+        yield from node.values
+    elif isinstance(node, Between):
+        yield from (node.low, node.high)
 
 
 def conjuncts(node: Node | None) -> list[Node]:

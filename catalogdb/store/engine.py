@@ -16,11 +16,29 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from catalogdb.errors import CatalogError, DatabaseError, UsageError
+from catalogdb.store.functions import lower_text, param_text
+from catalogdb.store.memory import Memory
+from catalogdb.store.regex import Regex
 
 BUSY_TIMEOUT_MS = 30_000
 NETWORK_FILESYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "afs", "beegfs", "ceph", "9p", "fuse.sshfs", "glusterfs"}
 )
+
+
+class ReadingConnection(sqlite3.Connection):
+    """A reader's connection, with what queries call and what it remembers between two of them.
+
+    Functions are made once for each connection: to make one again has SQLite prepare every statement anew.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.memory = Memory(keeps=False)
+        self.regex = Regex()
+        self.create_function("regexp", 2, self.regex, deterministic=True)
+        self.create_function("lower_text", 1, lower_text, deterministic=True)
+        self.create_function("param_text", 2, param_text, deterministic=True)
 
 
 def parse_url(url: str) -> URL:
@@ -44,7 +62,8 @@ def database_path(url: URL) -> Path | None:
 def make_engine(url: URL) -> Engine:
     """The writer's engine. Transactions begin where the code says so, and with a lock."""
     if database_path(url) is None:
-        engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+        memory = {"check_same_thread": False, "factory": ReadingConnection}
+        engine = create_engine(url, poolclass=StaticPool, connect_args=memory)
     else:
         engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False})
 
@@ -62,11 +81,17 @@ def make_engine(url: URL) -> Engine:
 
 def make_reading_engine(url: URL) -> Engine:
     """The readers' engine: connections that are kept open, and can't write. For a catalog that is a file."""
-    engine = create_engine(url, poolclass=QueuePool, connect_args={"check_same_thread": False})
+    engine = create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_reset_on_return=None,
+        connect_args={"check_same_thread": False, "factory": ReadingConnection},
+    )
 
     @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _record: Any) -> None:
+    def configure(connection: ReadingConnection, _record: Any) -> None:
         connection.isolation_level = None
+        connection.memory = Memory(keeps=True)
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         connection.execute("PRAGMA query_only = ON")
         connection.execute("PRAGMA cache_size = -32768")
@@ -104,17 +129,24 @@ def _has_wal(path: Path) -> bool:
 
 
 @contextmanager
-def snapshot(engine: Engine) -> Iterator[Connection]:
+def snapshot(engine: Engine) -> Iterator[ReadingConnection]:
     """A connection that sees one state of the catalog, however much is written meanwhile."""
-    with failures_of(database_path(engine.url)), engine.connect() as connection:
-        own = not driver_connection(connection).in_transaction
-        if own:
-            connection.exec_driver_sql("BEGIN")
+    with failures_of(database_path(engine.url)):
+        pooled = engine.raw_connection()
         try:
-            yield connection
-        finally:
+            raw = pooled.driver_connection
+            if not isinstance(raw, ReadingConnection):
+                raise TypeError("not an engine for reading")
+            own = not raw.in_transaction
             if own:
-                connection.exec_driver_sql("ROLLBACK")
+                raw.execute("BEGIN")
+            try:
+                yield raw
+            finally:
+                if own:
+                    raw.execute("ROLLBACK")
+        finally:
+            pooled.close()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,9 +11,9 @@ from sqlalchemy import Connection, Engine
 
 from catalogdb.errors import NotFound
 from catalogdb.records import Facts, FactsReport, Problem
-from catalogdb.store.engine import database_path, failures_of, immediate
+from catalogdb.store.engine import database_path, driver_connection, failures_of, immediate
 from catalogdb.store.paths import absolute
-from catalogdb.store.reader import Reader
+from catalogdb.store.reader import find_id_by_path
 from catalogdb.store.writer import now
 
 _EXPORT = """
@@ -96,8 +97,8 @@ class FactsBook:
         its place inside a root. What is said here already stays: where a record says otherwise, that is a problem.
         """
         with failures_of(self._path), immediate(self._connection) as connection:
-            reader = Reader(connection)
-            found = {place: reader.find_id_by_path(record.path) for place, record in enumerate(records)}
+            raw = driver_connection(connection)
+            found = {place: find_id_by_path(raw, record.path) for place, record in enumerate(records)}
             twins = self._twins(record.fingerprint for place, record in enumerate(records) if found[place] is None)
             problems: list[Problem] = []
             by_path = by_fingerprint = 0
@@ -148,11 +149,11 @@ class FactsBook:
         return conflicts
 
 
-def read_facts(connection: Connection) -> list[Facts]:
+def read_facts(raw: sqlite3.Connection) -> list[Facts]:
     """Of every checkpoint that has any, by path; missing ones too."""
     return [
         Facts(absolute(root, rel_path), rel_path, fingerprint, json.loads(tags), tuple(json.loads(aliases)), note)
-        for root, rel_path, fingerprint, note, tags, aliases in connection.exec_driver_sql(_EXPORT)
+        for root, rel_path, fingerprint, note, tags, aliases in raw.execute(_EXPORT)
     ]
 
 

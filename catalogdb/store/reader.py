@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, overload
 
-from sqlalchemy import Connection
-
 from catalogdb.errors import DatabaseError, QueryError
 from catalogdb.records import Checkpoint
-from catalogdb.store.functions import anything, lower_text, only_reading, param_text
-from catalogdb.store.regex import Regex
+from catalogdb.store.engine import ReadingConnection
+from catalogdb.store.functions import anything, only_reading
+from catalogdb.store.memory import Memory
 from catalogdb.store.rows import Batch
 from catalogdb.store.status import CatalogStatus, RootStatus, WatcherStatus, read_status
 
 __all__ = ["CatalogStatus", "Reader", "RootStatus", "SqlResult", "WatcherStatus"]
 
 BATCH = 500
-PROGRESS_STEPS = 20_000
-"""How many of SQLite's instructions run between two looks at the clock: well under a millisecond."""
+METRIC_ID = "SELECT id FROM metric_names WHERE name = ?"
+PROGRESS_STEPS = 1_000
+"""How many of SQLite's instructions run between two looks at the clock: well under a millisecond, if nothing is read
+from disk."""
+FIRST_MOMENT = 0.0005
+"""Seconds that the first of several ways has before the next one is tried."""
+
+
+class OutOfTime(Exception):
+    """A question took longer than it was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +41,38 @@ class SqlResult:
     rows: Iterator[tuple[Any, ...]]
 
 
+class MetricIds(Mapping[str, int]):
+    """The metrics' names with their ids, in the order of the names."""
+
+    def __init__(self, raw: sqlite3.Connection, memory: Memory) -> None:
+        self._raw = raw
+        self._known = memory.of("metric ids")
+
+    def __getitem__(self, name: str) -> int:
+        found: int | None = self._known.get(name)
+        if found is None:
+            with suppress(UnicodeEncodeError):  # a name that SQLite couldn't hold is none of its own
+                found = next((row[0] for row in self._raw.execute(METRIC_ID, (name,))), None)
+            if found is None:
+                raise KeyError(name)
+            self._known[name] = found
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return (row[0] for row in self._raw.execute("SELECT name FROM metric_names ORDER BY name").fetchall())
+
+    def __len__(self) -> int:
+        return int(self._raw.execute("SELECT count(*) FROM metric_names").fetchone()[0])
+
+
 class Reader:
     """Reads one catalog through one connection, from one thread."""
 
-    def __init__(self, connection: Connection | sqlite3.Connection) -> None:
-        raw = connection if isinstance(connection, sqlite3.Connection) else connection.connection.driver_connection
-        if not isinstance(raw, sqlite3.Connection):
-            raise TypeError("catalogs are SQLite files")
-        self._connection = connection  # keeps the raw one checked out
+    def __init__(self, raw: ReadingConnection) -> None:
         self._raw = raw
-        self._regex = Regex()
-        raw.create_function("regexp", 2, self._regex, deterministic=True)
-        raw.create_function("lower_text", 1, lower_text, deterministic=True)
-        raw.create_function("param_text", 2, param_text, deterministic=True)
+        self._regex = raw.regex
+        self.memory = raw.memory
+        self.memory.begin(raw)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -59,44 +86,60 @@ class Reader:
         finally:
             self._raw.execute("COMMIT")
 
-    def ids(self, sql: str, parameters: Sequence[Any] = ()) -> list[int]:
-        """The first column of a compiled statement."""
+    def race(self, ways: Sequence[tuple[str, Sequence[Any]]], *, seconds: float | None = None) -> list[tuple[Any, ...]]:
+        """The rows of a question that several statements answer alike: those of the one that ends first.
+
+        Each is given a moment in turn, and four times as long in the next round, so that the answer takes a small
+        multiple of what the best of them takes, and nobody has to know which that is. Raises OutOfTime beyond
+        ``seconds``.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        moment = FIRST_MOMENT if len(ways) > 1 else math.inf
         with self._matching():
-            return [row[0] for row in self._raw.execute(sql, parameters)]
+            while True:
+                for sql, parameters in ways:
+                    until = min(time.monotonic() + moment, math.inf if deadline is None else deadline)
+                    try:
+                        with self._until(None if until == math.inf else until):
+                            return self._raw.execute(sql, parameters).fetchall()
+                    except sqlite3.OperationalError as error:
+                        if str(error) != "interrupted":
+                            raise
+                        if time.monotonic() < until:
+                            raise KeyboardInterrupt from error  # raised at a look at the clock, where SQLite eats it
+                    if deadline is not None and time.monotonic() > deadline:
+                        raise OutOfTime
+                moment *= 4
+
+    def ids(self, ways: Sequence[tuple[str, Sequence[Any]]]) -> list[int]:
+        """The first column of what compiled statements with one answer find."""
+        return [row[0] for row in self.race(ways)]
 
     @overload
-    def count(self, sql: str, parameters: Sequence[Any] = ()) -> int: ...
+    def count(self, ways: Sequence[tuple[str, Sequence[Any]]]) -> int: ...
 
     @overload
-    def count(self, sql: str, parameters: Sequence[Any] = (), *, seconds: float | None) -> int | None: ...
+    def count(self, ways: Sequence[tuple[str, Sequence[Any]]], *, seconds: float | None) -> int | None: ...
 
-    def count(self, sql: str, parameters: Sequence[Any] = (), *, seconds: float | None = None) -> int | None:
-        """The number that a compiled statement counts; None where it would take longer than ``seconds``."""
-        deadline = time.monotonic() + seconds if seconds is not None else None
+    def count(self, ways: Sequence[tuple[str, Sequence[Any]]], *, seconds: float | None = None) -> int | None:
+        """The number that compiled statements count; None where it would take longer than ``seconds``."""
         try:
-            with self._matching(), self._until(deadline):
-                return int(self._raw.execute(sql, parameters).fetchone()[0])
-        except sqlite3.OperationalError as error:
-            if deadline is not None and str(error) == "interrupted":
-                return None
-            raise
+            return int(self.race(ways, seconds=seconds)[0][0])
+        except OutOfTime:
+            return None
 
     def load(self, ids: Sequence[int]) -> list[Checkpoint]:
         """Whole checkpoints in the order of ``ids``; ids that are gone are left out."""
         found: list[Checkpoint] = []
         with self.snapshot():
             for start in range(0, len(ids), BATCH):
-                found.extend(self._load(ids[start : start + BATCH]))
+                some = ids[start : start + BATCH]
+                found.extend(Batch(self._raw, some, self.memory).checkpoints(some))
         return found
 
     def find_id_by_path(self, path: str) -> int | None:
         """The row of an absolute path, missing ones too."""
-        for root_id, root in self._raw.execute("SELECT id, path FROM roots"):
-            prefix = root.rstrip("/") + "/"
-            if path == root or path.startswith(prefix):
-                rel_path = path[len(prefix) :] or "."
-                return self._first("SELECT id FROM checkpoints WHERE root_id = ? AND rel_path = ?", root_id, rel_path)
-        return None
+        return find_id_by_path(self._raw, path)
 
     def find_id_by_alias(self, alias: str) -> int | None:
         return self._first("SELECT checkpoint_id FROM aliases WHERE name = ?", alias)
@@ -105,13 +148,19 @@ class Reader:
         """The id itself, where there is such a row."""
         return self._first("SELECT id FROM checkpoints WHERE id = ?", checkpoint_id)
 
-    def metric_ids(self) -> dict[str, int]:
-        return dict(self._raw.execute("SELECT name, id FROM metric_names ORDER BY name"))
+    def metric_ids(self) -> Mapping[str, int]:
+        """Metric name → id, looked up when asked: a catalog may know thousands."""
+        return MetricIds(self._raw, self.memory)
 
     def recorded_modes(self, metric: str) -> set[str]:
         """The modes that training recorded with a metric it monitored."""
         one = "SELECT ?2 WHERE EXISTS (SELECT 1 FROM checkpoints WHERE monitor = ?1 AND monitor_mode = ?2)"
-        return {row[0] for mode in ("min", "max") for row in self._raw.execute(one, (metric, mode))}
+
+        def read() -> set[str]:
+            return {row[0] for mode in ("min", "max") for row in self._raw.execute(one, (metric, mode))}
+
+        found: set[str] = self.memory.get("modes", metric, read)
+        return found
 
     def status(self, *, problems: int = 20) -> CatalogStatus:
         """Roots, counts, watchers, the run cache, and the latest problems."""
@@ -181,12 +230,23 @@ class Reader:
             self._raw.set_progress_handler(None, 0)
 
     def _first(self, sql: str, *values: Any) -> int | None:
-        try:
-            row = self._raw.execute(sql, values).fetchone()
-        except (UnicodeEncodeError, OverflowError):  # nothing that SQLite could hold
-            return None
-        return None if row is None else int(row[0])
+        return _first(self._raw, sql, *values)
 
-    def _load(self, ids: Sequence[int]) -> Iterator[Checkpoint]:
-        batch = Batch(self._raw, ids)
-        return (batch.checkpoint(row) for checkpoint_id in ids if (row := batch.rows.get(checkpoint_id)) is not None)
+
+def find_id_by_path(raw: sqlite3.Connection, path: str) -> int | None:
+    """The row of an absolute path, missing ones too. Any connection will do, a writing one as well."""
+    for root_id, root in raw.execute("SELECT id, path FROM roots").fetchall():
+        prefix = root.rstrip("/") + "/"
+        if path.startswith(prefix):
+            return _first(
+                raw, "SELECT id FROM checkpoints WHERE root_id = ? AND rel_path = ?", root_id, path[len(prefix) :]
+            )
+    return None
+
+
+def _first(raw: sqlite3.Connection, sql: str, *values: Any) -> int | None:
+    try:
+        row = raw.execute(sql, values).fetchone()
+    except (UnicodeEncodeError, OverflowError):  # nothing that SQLite could hold
+        return None
+    return None if row is None else int(row[0])

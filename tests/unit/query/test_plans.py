@@ -8,8 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from catalogdb.query.compile import Statement, compile_count, compile_rank, compile_search
+from catalogdb.query.compile import compile_count, compile_search
 from catalogdb.query.parse import parse_filter, parse_ident, parse_order
+from catalogdb.query.plan import Statement, Ways
+from catalogdb.query.rank import compile_rank
+from catalogdb.query.tree import Filter
+from catalogdb.store.engine import ReadingConnection
 from catalogdb.store.reader import Reader
 from tests.unit.query.world import NOW, Filler, Row
 
@@ -32,7 +36,7 @@ TINY = ("SCAN r", "SCAN o")
 
 @pytest.fixture(scope="module", params=["no statistics", "analyzed"])
 def reader(request: pytest.FixtureRequest, template: sqlite3.Connection) -> Iterator[Reader]:
-    raw = sqlite3.connect(":memory:", isolation_level=None)
+    raw = sqlite3.connect(":memory:", isolation_level=None, factory=ReadingConnection)
     template.backup(raw)
     Filler(raw).add(ROWS)
     if request.param == "analyzed":
@@ -41,8 +45,9 @@ def reader(request: pytest.FixtureRequest, template: sqlite3.Connection) -> Iter
     raw.close()
 
 
-def plan(reader: Reader, statement: Statement) -> list[str]:
-    """The plan's lines, subqueries that belong to a row left out."""
+def plan(reader: Reader, ways: Ways | Statement) -> list[str]:
+    """The lines of the first way's plan, subqueries that belong to a row left out."""
+    statement = ways if isinstance(ways, Statement) else ways[0]
     rows = reader._raw.execute(f"EXPLAIN QUERY PLAN {statement.sql}", statement.parameters).fetchall()
     inner = {row[0] for row in rows if "SCALAR SUBQUERY" in row[3]}
     return [row[3] for row in rows if row[0] not in inner and row[1] not in inner]
@@ -86,10 +91,60 @@ def test_few_rows_are_sorted_instead(reader: Reader, text: str, start: str) -> N
     assert searched(reader, text)[0] == start
 
 
-def test_per_experiment_reads_experiment_by_experiment(reader: Reader) -> None:
-    lines = ranked(reader, per="exp_name")
-    assert any(line.startswith("SEARCH c USING INDEX ix_checkpoints_exp_name") for line in lines)
-    assert any(re.fullmatch(r"USE TEMP B-TREE FOR (RIGHT PART|LAST \d TERMS) OF ORDER BY", line) for line in lines)
+def all_lines(reader: Reader, statement: Statement) -> list[str]:
+    rows = reader._raw.execute(f"EXPLAIN QUERY PLAN {statement.sql}", statement.parameters)
+    return [row[3] for row in rows.fetchall()]
+
+
+@pytest.mark.parametrize(
+    ("per", "first", "rows"),
+    [
+        ("exp_name", "ix_checkpoints_exp_name", "SEARCH c USING INDEX ix_checkpoints_exp_name (exp_name=?)"),
+        (
+            "architecture",
+            "ix_checkpoints_architecture",
+            "SEARCH m USING INDEX ix_metrics_by_architecture "
+            "(name_id=? AND live=? AND architecture=? AND value>? AND value<?)",
+        ),
+    ],
+)
+def test_an_index_leads_from_group_to_group(reader: Reader, per: str, first: str, rows: str) -> None:
+    (way,) = compile_rank(
+        "acc", "max", parse_filter("epoch >= 0"), None, names=reader.metric_ids(), per=parse_ident(per), now=NOW
+    )
+    lines = all_lines(reader, way)
+    assert sum(line.startswith("SEARCH checkpoints USING COVERING INDEX " + first) for line in lines) == 2
+    assert lines.count(rows) == 1, lines
+    assert not any(line.startswith(("SCAN c", "SCAN m")) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "drivers"),
+    [
+        ("", ["ix_metrics_by_value"]),
+        ("architecture = 'dbnet'", ["ix_metrics_by_architecture"]),
+        ("params.lr = 0.1", ["ix_metrics_by_value", "ix_params_by_value"]),
+        ("metrics.loss < 1", ["SEARCH m USING INDEX ix_metrics_by_value", "SEARCH d USING COVERING INDEX"]),
+        ("metrics.acc > 0.5", ["SEARCH m USING INDEX ix_metrics_by_value"]),
+        ("exp_name = 'e1'", ["ix_checkpoints_exp_name", "ix_metrics_by_value"]),
+        ("exp_name = 'e1' AND params.lr = 0.1", ["exp_name", "ix_metrics_by_value", "ix_params_by_value"]),
+    ],
+)
+def test_where_nobody_knows_what_is_rare_there_are_several_ways(reader: Reader, text: str, drivers: list[str]) -> None:
+    ways = compile_rank("acc", "max", parse_filter(text), 10, names=reader.metric_ids(), now=NOW)
+    first = [plan(reader, way)[0] for way in ways]
+    assert len(first) == len(drivers)
+    assert all(driver in line for driver, line in zip(drivers, first, strict=True)), first
+
+
+def test_pages_start_where_the_last_one_ended(reader: Reader) -> None:
+    names = reader.metric_ids()
+    by_path = compile_search(Filter(), (), 10, names=names, now=NOW, after=["/data", "3/3.ckpt"])
+    assert plan(reader, by_path)[1].endswith("(root_id=? AND rel_path>?)")
+    order = parse_order("metrics.acc DESC")
+    by_metric = compile_search(Filter(), order, 10, names=names, now=NOW, after=[0.5, "/data", "3/3.ckpt"])
+    assert any("ix_metrics_by_value (name_id=? AND live=? AND value>? AND value<?)" in line
+               for line in all_lines(reader, by_metric[0]))  # fmt: skip
 
 
 def test_the_default_order_needs_no_sorting(reader: Reader) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from catalogdb.records import FIELD_NAMES, Origin, Scalar
-from catalogdb.store.engine import make_engine, parse_url
+from catalogdb.store.engine import ReadingConnection, make_engine, parse_url
 from catalogdb.store.intern import typed
 from catalogdb.store.migrate import open_schema
 
@@ -47,13 +47,13 @@ class Row:
     problems: Sequence[str] = ()
 
 
-def empty_database(folder: Path) -> sqlite3.Connection:
+def empty_database(folder: Path) -> ReadingConnection:
     """A database at head, in memory."""
     file = folder / "template.db"
     engine = make_engine(parse_url(f"sqlite:///{file}"))
     open_schema(engine)
     engine.dispose()
-    source, target = sqlite3.connect(file), sqlite3.connect(":memory:", isolation_level=None)
+    source, target = sqlite3.connect(file), sqlite3.connect(":memory:", isolation_level=None, factory=ReadingConnection)
     source.backup(target)
     source.close()
     return target

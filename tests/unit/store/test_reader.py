@@ -6,6 +6,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from catalogdb.errors import DatabaseError, QueryError
 from catalogdb.records import Weights
-from catalogdb.store.engine import make_engine, parse_url
+from catalogdb.store.engine import ReadingConnection, make_engine, parse_url
 from catalogdb.store.migrate import open_schema
 from catalogdb.store.reader import Reader
 from tests.unit.query.known import ROWS
@@ -21,7 +22,7 @@ from tests.unit.query.world import AT, NOW, Filler, Row, empty_database
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadingConnection]:
     connection = empty_database(tmp_path_factory.mktemp("reader"))
     Filler(connection).add(ROWS)
     yield connection
@@ -29,8 +30,12 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection
 
 
 @pytest.fixture
-def reader(raw: sqlite3.Connection) -> Reader:
+def reader(raw: ReadingConnection) -> Reader:
     return Reader(raw)
+
+
+def way(sql: str, *parameters: object) -> list[tuple[str, tuple[object, ...]]]:
+    return [(sql, parameters)]
 
 
 def test_load_gives_whole_checkpoints(reader: Reader) -> None:
@@ -83,7 +88,7 @@ def test_load_keeps_the_order_and_leaves_out_what_is_gone(reader: Reader) -> Non
     assert reader.load([]) == []
 
 
-def test_load_needs_few_statements(database_of_many: sqlite3.Connection) -> None:
+def test_load_needs_few_statements(database_of_many: ReadingConnection) -> None:
     seen: list[str] = []
     database_of_many.set_trace_callback(seen.append)
     found = Reader(database_of_many).load(range(1, 1201))
@@ -94,7 +99,7 @@ def test_load_needs_few_statements(database_of_many: sqlite3.Connection) -> None
 
 
 @pytest.fixture
-def database_of_many(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+def database_of_many(tmp_path: Path) -> Iterator[ReadingConnection]:
     connection = empty_database(tmp_path)
     Filler(connection).add(
         [Row(number, f"/data/{number}.ckpt", metrics={"acc": float(number)}) for number in range(1, 1201)]
@@ -187,7 +192,7 @@ def test_sql_does_nothing_else(reader: Reader, sql: str) -> None:
     with pytest.raises(QueryError) as caught:
         reader.execute_readonly(sql)
     assert caught.value.exit_code == 2
-    assert reader.ids("SELECT count(*) FROM tags") == [3]
+    assert reader.ids(way("SELECT count(*) FROM tags")) == [3]
 
 
 def test_sql_has_a_time_limit_and_leaves_nothing_behind(reader: Reader, raw: sqlite3.Connection) -> None:
@@ -205,17 +210,32 @@ def test_sql_has_a_time_limit_and_leaves_nothing_behind(reader: Reader, raw: sql
 
 def test_count_may_give_up(reader: Reader) -> None:
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
-    assert reader.count(endless, seconds=0.05) is None
-    assert reader.count("SELECT count(*) FROM checkpoints", seconds=5) == 7
-    assert reader.count("SELECT count(*) FROM checkpoints") == 7
+    assert reader.count(way(endless), seconds=0.05) is None
+    assert reader.count(way("SELECT count(*) FROM checkpoints"), seconds=5) == 7
+    assert reader.count(way("SELECT count(*) FROM checkpoints")) == 7
+
+
+def test_the_way_that_ends_first_answers(reader: Reader) -> None:
+    endless = ("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n", ())
+    short = ("SELECT id FROM checkpoints WHERE id < 3", ())
+    longer = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT count(*) FROM n",
+        (),
+    )
+    assert reader.race([endless, short]) == [(1,), (2,)]
+    assert reader.race([endless, longer]) == [(300000,)]
+    assert reader.race([short, endless]) == [(1,), (2,)]
+    assert reader.count([endless, endless], seconds=0.05) is None
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        reader.race([endless, ("SELECT 1 FROM nowhere", ())])
 
 
 def test_regular_expressions_are_bounded(reader: Reader) -> None:
-    assert reader.ids("SELECT id FROM checkpoints WHERE rel_path REGEXP ?", ("^b/",)) == [3, 4]
+    assert reader.ids(way("SELECT id FROM checkpoints WHERE rel_path REGEXP ?", "^b/")) == [3, 4]
     assert list(reader.execute_readonly("SELECT 'x' REGEXP NULL, NULL REGEXP 'x'").rows) == [(None, None)]
     for pattern in ("(a+)+$", "(", r"(a)\1", "a" * 2000):
         with pytest.raises(QueryError):
-            reader.ids("SELECT id FROM checkpoints WHERE rel_path REGEXP ?", (pattern,))
+            reader.ids(way("SELECT id FROM checkpoints WHERE rel_path REGEXP ?", pattern))
     reader._regex.restart()
     reader._regex._deadline = 0.0
     with pytest.raises(QueryError, match="too long"):
@@ -225,7 +245,8 @@ def test_regular_expressions_are_bounded(reader: Reader) -> None:
 def test_a_snapshot_sees_one_moment(tmp_path: Path) -> None:
     engine = make_engine(parse_url(f"sqlite:///{tmp_path}/c.db"))
     open_schema(engine)
-    with engine.connect() as one, engine.connect() as other:
+    one = sqlite3.connect(tmp_path / "c.db", isolation_level=None, factory=ReadingConnection)
+    with closing(one), engine.connect() as other:
         reader = Reader(one)
         with reader.snapshot():
             assert reader.metric_ids() == {}

@@ -1,0 +1,146 @@
+"""Rankings → SQL: the best by a metric, the best of each, what they leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from catalogdb.errors import QueryError
+from catalogdb.query.conditions import Sql
+from catalogdb.query.drive import SELECTIVE, Driver, named_architecture
+from catalogdb.query.fields import FIELDS
+from catalogdb.query.plan import Query, Ways, make_query, select, ways_of
+from catalogdb.query.tree import Filter, Ident
+
+PATH = FIELDS["path"].expression
+LARGEST = 1.7976931348623157e308
+EXPERIMENT, ARCHITECTURE = Ident("field", "exp_name"), Ident("field", "architecture")
+
+
+def compile_rank(
+    metric: str,
+    mode: str,
+    filter: Filter,
+    limit: int | None = None,
+    *,
+    names: Mapping[str, int],
+    per: Ident | None = None,
+    now: datetime | None = None,
+) -> Ways:
+    """The ids of the best checkpoints by a metric, best first; with ``per`` the best of each of its values.
+
+    Ready rows only, unless the filter names ``state``; infinite and missing values never rank. Equal values: what was
+    measured at this checkpoint before what is only known of its run, then the later step, then the path.
+    """
+    query = make_query(filter, names, now, ready=True)
+    metric_id = check_metric(metric, names)
+    if per is not None:
+        return ways_of(_best_of_each(query, metric, metric_id, mode, per, limit))
+    return ways_of(_best(query, driver, mode, limit) for driver in _ranked(query, metric, metric_id, limit))
+
+
+def compile_left_out(metric: str, filter: Filter, *, names: Mapping[str, int], now: datetime | None = None) -> Ways:
+    """How many checkpoints a ranking leaves out: they match the filter, but have no finite value of the metric."""
+    query = make_query(filter, names, now, ready=True)
+    metric_id = check_metric(metric, names)
+    exists = "EXISTS (SELECT 1 FROM metrics m WHERE m.checkpoint_id = c.id AND m.name_id = ?"
+    without = Sql(f"NOT {exists} AND {_finite('m').text})", (metric_id, *_finite("m").values))
+    driver = query.drivers()[0]
+    return ways_of([select("count(*)", driver.tables, [*query.where(driver), without], (), None)])
+
+
+def check_metric(metric: str, names: Mapping[str, int]) -> int:
+    """The metric's id. Raises QueryError, with near names, for one that no checkpoint has."""
+    try:
+        return make_query(Filter(), names, None).conditions.metric_id(Ident("metric", metric))
+    except QueryError as error:
+        raise QueryError(error.message) from None
+
+
+def _ranked(query: Query, metric: str, metric_id: int, limit: int | None) -> Iterator[Driver]:
+    """Few rows are better sorted; else the metric is walked from its best value on, until enough were found."""
+    narrowing = [_with_metric(driver, metric_id) for driver in query.narrowing(Ident("metric", metric))]
+    if narrowing and (narrowing[0].kind in SELECTIVE or limit is None):
+        yield narrowing.pop(0)
+    yield query.walk(metric_id)
+    yield from narrowing
+
+
+def _best_of_each(query: Query, metric: str, metric_id: int, mode: str, per: Ident, limit: int | None) -> Iterator[Sql]:
+    """Few rows are grouped after they were read; else an index leads from group to group, where there is one."""
+    narrowing = query.narrowing(Ident("metric", metric))
+    if narrowing and narrowing[0].kind != "architecture":
+        yield _numbered(query, _with_metric(narrowing[0], metric_id), mode, per, limit)
+        if narrowing[0].kind in SELECTIVE:
+            return
+    walk = query.walk(metric_id)
+    if per == EXPERIMENT:
+        rows = "checkpoints c INDEXED BY ix_checkpoints_exp_name"
+        driver = _with_metric(Driver("none", Sql(rows), [Sql("c.exp_name = g.value")]), metric_id)
+        yield _group_by_group(query, driver, metric_id, mode, "exp_name", limit)
+    elif per == ARCHITECTURE and named_architecture(query.parts) is None:
+        tables = Sql(walk.tables.text.replace("ix_metrics_by_value", "ix_metrics_by_architecture"))
+        driver = replace(walk, tables=tables, where=[*walk.where, Sql("m.architecture = g.value")])
+        yield _group_by_group(query, driver, metric_id, mode, "architecture", limit)
+    else:
+        yield _numbered(query, walk, mode, per, limit)
+
+
+def _best(query: Query, driver: Driver, mode: str, limit: int | None) -> Sql:
+    return select("c.id", _with_origin(driver), [*query.where(driver), _finite("m")], _keys(mode), limit)
+
+
+def _keys(mode: str) -> list[Sql]:
+    return [Sql(f"m.value {_direction(mode)}"), Sql("o.scope"), Sql("c.global_step DESC"), Sql(PATH)]
+
+
+def _group_by_group(query: Query, driver: Driver, metric_id: int, mode: str, column: str, limit: int | None) -> Sql:
+    """The values of an indexed column, one seek each, and for each the first of its rows.
+
+    The LIMIT that takes all keeps SQLite from asking for the first row again wherever its id is used.
+    """
+    first, following = (
+        f"SELECT min({column}) FROM checkpoints INDEXED BY ix_checkpoints_{column}{after}"
+        for after in ("", f" WHERE {column} > g.value")
+    )
+    values = f"WITH RECURSIVE g(value) AS ({first} UNION ALL SELECT ({following}) FROM g WHERE value IS NOT NULL)"
+    best = _best(query, driver, mode, 1)
+    each = f"(SELECT ({best.text}) AS id FROM g LIMIT -1) f CROSS JOIN checkpoints c ON c.id = f.id"
+    found = Driver("none", Sql(f"{each} CROSS JOIN roots r ON r.id = c.root_id", best.values))
+    sorted_ = select("c.id", _with_origin(_with_metric(found, metric_id)), [], _keys(mode), limit)
+    return Sql(f"{values} {sorted_.text}", sorted_.values)
+
+
+def _numbered(query: Query, driver: Driver, mode: str, per: Ident, limit: int | None) -> Sql:
+    """All rows that match, numbered inside their groups."""
+    group = query.with_columns(driver).operand(per)
+    direction = _direction(mode)
+    ordering = f"m.value {direction}, o.scope, c.global_step DESC, {PATH}"
+    columns = Sql(
+        f"c.id AS id, m.value AS value, o.scope AS scope, c.global_step AS step, {PATH} AS path, "
+        f"row_number() OVER (PARTITION BY {group.text} ORDER BY {ordering}) AS place",
+        group.values,
+    )
+    known = Sql(f"({group.text}) IS NOT NULL", group.values)
+    inner = select(columns, _with_origin(driver), [*query.where(driver), known, _finite("m")], (), None)
+    outer = f"SELECT id FROM ({inner.text}) WHERE place = 1 ORDER BY value {direction}, scope, step DESC, path LIMIT ?"
+    return Sql(outer, (*inner.values, -1 if limit is None else limit))
+
+
+def _direction(mode: str) -> str:
+    return {"min": "ASC", "max": "DESC"}[mode]
+
+
+def _finite(alias: str) -> Sql:
+    return Sql(f"{alias}.value BETWEEN ? AND ?", (-LARGEST, LARGEST))
+
+
+def _with_metric(driver: Driver, metric_id: int) -> Driver:
+    join = "CROSS JOIN metrics m ON m.checkpoint_id = c.id AND m.name_id = ?"
+    tables = Sql(f"{driver.tables.text} {join}", (*driver.tables.values, metric_id))
+    return replace(driver, tables=tables, columns={**driver.columns, metric_id: "m.value"})
+
+
+def _with_origin(driver: Driver) -> Sql:
+    return Sql(f"{driver.tables.text} CROSS JOIN origins o ON o.id = m.origin_id", driver.tables.values)
