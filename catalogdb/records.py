@@ -97,6 +97,14 @@ class Candidate:
         return None
 
 
+class ModelIdentity(NamedTuple):
+    """Which model the weights are of. ``key`` says what proved it: ``tensors``, or a key of a file beside them."""
+
+    architecture: str | None
+    encoder: str | None
+    key: str
+
+
 class TensorInfo(NamedTuple):
     """One tensor of the model's weights. ``dtype`` is torch's name (``float32``)."""
 
@@ -195,6 +203,7 @@ class CheckpointHeader:
     weights_prefix: str | None = None
     weights_bytes: int | None = None
     storage_bytes: int | None = None
+    model: ModelIdentity | None = None
 
 
 class Origin(NamedTuple):

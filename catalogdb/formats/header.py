@@ -15,6 +15,7 @@ from catalogdb.formats.index import read_index
 from catalogdb.formats.limits import DEFAULT, Limits
 from catalogdb.formats.nemo import read_tar
 from catalogdb.formats.safetensors import read_safetensors
+from catalogdb.formats.signatures import identify
 from catalogdb.formats.sniff import HEAD, Kind, sniff
 from catalogdb.formats.source import WHOLE_FILE, ByteSource, CutShort, Foreign, Refused
 from catalogdb.formats.torch_legacy import BarePickle, TorchLegacy
@@ -34,8 +35,11 @@ def read_header(checkpoint: str | BinaryIO, *, limits: Limits = DEFAULT) -> Chec
     folder that is no checkpoint is an IsADirectoryError); whatever it holds ends in a header with a state and a reason.
     """
     if not isinstance(checkpoint, str):
-        return read_source(ByteSource.of_file(checkpoint, limits))
-    return _read_path(checkpoint, limits, folders=True)
+        header = read_source(ByteSource.of_file(checkpoint, limits))
+    else:
+        header = _read_path(checkpoint, limits, folders=True)
+    model = identify(header.tensors) if header.model is None else None
+    return header if model is None else replace(header, model=model)
 
 
 def _read_path(path: str, limits: Limits, *, folders: bool = False, beside: bool = True) -> CheckpointHeader:

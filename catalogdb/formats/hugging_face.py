@@ -16,10 +16,11 @@ from catalogdb.folders import INDEX, INNER_WEIGHTS, SHARD, STATE, WEIGHTS
 from catalogdb.formats.json_text import load_object
 from catalogdb.formats.plain import as_count, flatten
 from catalogdb.formats.source import CutShort, Refused
-from catalogdb.records import CheckpointHeader, HeaderState
+from catalogdb.records import CheckpointHeader, HeaderState, ModelIdentity
 
 CONFIG = "config.json"
 MAX_JSON = 32 * 1024 * 1024
+MAX_MODEL_TYPE = 256
 _NO_METRIC = ("_runtime", "_per_second", "_steps", "_compilation_time")
 
 
@@ -36,27 +37,29 @@ def read_trainer_folder(
     state = _read_json(path, STATE, sizes)
     config = _read_json(path, CONFIG, sizes)
     header = _read_weights(path, sizes, read_header, read_inner)
+    if state is not None or "transformers_version" in (config or {}):
+        header = replace(header, framework="transformers", framework_version=None, model=_model(config))
     if state is None:
-        made = "transformers_version" in (config or {})
-        return replace(
-            header,
-            framework="transformers" if made else header.framework,
-            framework_version=None if made else header.framework_version,
-            hyper_parameters={**header.hyper_parameters, **flatten(config, lambda ref: None)},
-        )
+        return replace(header, hyper_parameters={**header.hyper_parameters, **flatten(config, lambda ref: None)})
     step = as_count(state.get("global_step"))
     epoch = state.get("epoch")
     scalars = {key: state[key] for key in ("epoch", "global_step", "best_metric") if _is_number(state.get(key))}
     return replace(
         header,
-        framework="transformers",
-        framework_version=None,
         epoch=int(epoch) if type(epoch) is float and 0 <= epoch < 2**53 and epoch.is_integer() else as_count(epoch),
         global_step=step,
         hyper_parameters=flatten(config, lambda ref: None),
         metrics=_metrics(state.get("log_history"), step),
         scalars=scalars,
     )
+
+
+def _model(config: Mapping[str, Any] | None) -> ModelIdentity | None:
+    """``model_type`` names the architecture (``transformers/configuration_utils.py``, ``PretrainedConfig``)."""
+    name = (config or {}).get("model_type")
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_MODEL_TYPE:
+        return None
+    return ModelIdentity(name, None, f"{CONFIG} model_type")
 
 
 def _read_weights(

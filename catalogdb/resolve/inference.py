@@ -28,6 +28,7 @@ from catalogdb.resolve.documents import PerSource
 from catalogdb.resolve.names import counters, experiment, path_patterns
 from catalogdb.resolve.own_score import callback_of, own_scores
 from catalogdb.resolve.params import MODEL_PARAMETERS, merge_params
+from catalogdb.resolve.proven import proven_fields
 
 HYPER_PARAMETERS: Mapping[str, str] = {**MODEL_PARAMETERS, "max_epochs": "max_epochs"}
 """Keys of ``hyper_parameters`` that are fields of the row."""
@@ -99,6 +100,9 @@ def _from_header(header: CheckpointHeader, path: str, fields: dict[str, Value], 
                 continue
             text = value.strip() if isinstance(value, str) else value
             fields[field] = Value(text, _origin("header", "", f"hyper_parameters.{key}", "checkpoint"))
+    if header.model is not None:
+        for field, name in proven_fields(header.model, fields):
+            fields[field] = Value(name, _origin("header", "", header.model.key, "checkpoint"))
     callback = callback_of(header, path)
     if callback is not None:
         key = "callbacks.ModelCheckpoint"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from catalogdb.config_facts import config_facts
-from catalogdb.records import FIELD_NAMES, CheckpointHeader, Source
+from catalogdb.records import FIELD_NAMES, CheckpointHeader, ModelIdentity, Source
 from catalogdb.resolve import Hints, InferenceResolver
 from tests.unit.resolve.support import candidate, header, inferred, keeper, metrics, params, values
 
@@ -175,3 +175,34 @@ def _with(root: str, rel_path: str, config: Source) -> Any:
 def test_what_a_config_says(document: dict[str, Any], field: str, value: object) -> None:
     found = config_facts(document).fields.get(field)
     assert (found and found[0]) == value
+
+
+# -- what the tensors prove --------------------------------------------------------------------------------------------
+
+
+def test_what_the_tensors_prove_counts_more_than_config_and_names(tmp_path: Path) -> None:
+    found = candidate(tmp_path, "pan-resnet50/checkpoints/last.ckpt", config=CONFIG)
+    finding = inferred(found, header(model=ModelIdentity("dbnet", "resnet34", "tensors")))
+    assert (values(finding)["architecture"], values(finding)["backbone"]) == ("dbnet", "resnet34")
+    assert finding.fields["backbone"].origin == ("legacy", "header", "", "tensors", "checkpoint")
+    only_encoder = inferred(found, header(model=ModelIdentity(None, "resnet34", "tensors")))
+    assert (values(only_encoder)["architecture"], values(only_encoder)["backbone"]) == ("craft", "resnet34")
+
+
+@pytest.mark.parametrize(
+    ("stated", "counts"),
+    [
+        ({"encoder_name": "resnet18", "architecture_name": "craft"}, ("dbnet", "resnet34")),
+        (
+            {"encoder_name": "timm/resnet34.a1_in1k", "architecture_name": "my_dbnet"},
+            ("my_dbnet", "timm/resnet34.a1_in1k"),
+        ),
+        ({}, ("dbnet", "resnet34")),
+    ],
+)
+def test_a_stated_model_is_believed_unless_the_tensors_are_another_s(
+    tmp_path: Path, stated: dict[str, Any], counts: tuple[str, str]
+) -> None:
+    about = header(hyper_parameters=stated, model=ModelIdentity("dbnet", "resnet34", "tensors"))
+    known = values(inferred(candidate(tmp_path, "x.ckpt"), about))
+    assert (known["architecture"], known["backbone"]) == counts
