@@ -237,10 +237,9 @@ def find_id_by_path(raw: sqlite3.Connection, path: str) -> int | None:
     """The row of an absolute path, missing ones too. Any connection will do, a writing one as well."""
     for root_id, root in raw.execute("SELECT id, path FROM roots").fetchall():
         prefix = root.rstrip("/") + "/"
-        if path.startswith(prefix):
-            return _first(
-                raw, "SELECT id FROM checkpoints WHERE root_id = ? AND rel_path = ?", root_id, path[len(prefix) :]
-            )
+        if path == root or path.startswith(prefix):
+            rel_path = path[len(prefix) :] or "."
+            return _first(raw, "SELECT id FROM checkpoints WHERE root_id = ? AND rel_path = ?", root_id, rel_path)
     return None
 
 
