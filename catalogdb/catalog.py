@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Literal, overload
 from catalogdb import facts
 from catalogdb.discovery import PLAIN_CONFIGS, check_root
 from catalogdb.errors import NotFound, UsageError
-from catalogdb.query import ask, frames
+from catalogdb.query import ask, frames, usage
 from catalogdb.records import (
     Change,
     Checkpoint,
+    DiskUse,
     Facts,
     FactsReport,
     Progress,
@@ -282,6 +283,10 @@ class Catalog:
     def metric_names(self) -> list[str]:
         """The names of all metrics, sorted."""
         return ask.metric_names(self._store)
+
+    def disk_use(self, per: str = "state") -> list[DiskUse]:
+        """What the checkpoints take on disk, by the values of a field (``exp_name``, ``params.lr``), largest first."""
+        return usage.disk_use(self._store, per)
 
     def sql(self, query: str, parameters: Mapping[str, object] = MappingProxyType({})) -> SqlResult:
         """Rows of a read-only SQL query over the views. Raises UsageError for one that fails, or would write."""

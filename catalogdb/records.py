@@ -492,6 +492,21 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskUse:
+    """What the checkpoints of one ``value`` of a field take on disk. Missing ones take nothing, and aren't counted.
+
+    ``checkpoints`` counts rows, ``files`` what lies behind them: hard and symbolic links to one file are one.
+    ``twin_bytes`` are those of files whose weights another file, at least as large, has as well.
+    """
+
+    value: Any
+    checkpoints: int
+    files: int
+    size_bytes: int
+    twin_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What a user said about one checkpoint, with what it's known by in another catalog.
 

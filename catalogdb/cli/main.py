@@ -32,6 +32,7 @@ _COMMANDS = {
     "tag": ("catalogdb.cli.tag", "Put tags on a checkpoint, or take them off."),
     "note": ("catalogdb.cli.note", "Write a note to a checkpoint."),
     "alias": ("catalogdb.cli.alias", "Give a checkpoint a name of its own."),
+    "du": ("catalogdb.cli.du", "Show what the checkpoints take on disk."),
     "sql": ("catalogdb.cli.sql", "Ask the catalog in SQL, read-only."),
     "status": ("catalogdb.cli.status", "Show what the catalog holds."),
     "db": ("catalogdb.cli.db", "Look after the catalog's file."),

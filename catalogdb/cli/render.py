@@ -36,6 +36,10 @@ NARROWEST = 4
 Row = Sequence[object]
 
 
+class Bytes(int):
+    """A size, which a table on a terminal shows as 1.2 GB."""
+
+
 def write(text: str) -> None:
     """Text to stdout as UTF-8, whatever the locale; a file name's undecodable bytes come out as they went in."""
     try:
@@ -175,7 +179,7 @@ def _write_table(headers: Sequence[str], rows: Iterable[Row]) -> None:
 
 def _numeric(rows: Sequence[Row], place: int) -> bool:
     kinds = {type(row[place]) for row in rows} - {type(None)}
-    return bool(kinds) and kinds <= {int, float}
+    return bool(kinds) and kinds <= {int, float, Bytes}
 
 
 def _write_aligned(headers: Sequence[str], first: Sequence[Row], rest: Iterator[Row]) -> None:
@@ -195,7 +199,17 @@ def _write_aligned(headers: Sequence[str], first: Sequence[Row], rest: Iterator[
         write_line(line(row))
 
 
+def readable_size(size: int) -> str:
+    """In the units that disks are sold in: 1 kB is 1000 bytes."""
+    if size < 1000:
+        return f"{size} B"
+    power = next((power for power in range(1, 6) if size < 999.5 * 1000**power), 6)
+    return f"{size / 1000**power:.3g} {'kMGTPE'[power - 1]}B"
+
+
 def _short(value: object) -> str:
+    if isinstance(value, Bytes):
+        return readable_size(value)
     return f"{value:.6g}" if isinstance(value, float) else visible(cell(value))
 
 

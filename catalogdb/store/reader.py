@@ -115,6 +115,11 @@ class Reader:
         """The first column of what compiled statements with one answer find."""
         return [row[0] for row in self.race(ways)]
 
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a compiled statement."""
+        with self._matching():
+            return list(self._raw.execute(sql, parameters))
+
     @overload
     def count(self, ways: Sequence[tuple[str, Sequence[Any]]]) -> int: ...
 

@@ -250,3 +250,22 @@ def test_a_query_that_is_interrupted_ends_as_such(demo: Demo) -> None:
     assert process.returncode == 130
     assert "too long" not in errors
     assert "Traceback" not in errors
+
+
+def test_du(ask: Run, demo: Demo) -> None:
+    table = [line.split() for line in ask("du", "--per", "exp_name").lines]
+    assert table[0] == ["exp_name", "checkpoints", "files", "size_bytes", "twin_bytes"]
+    assert table[-1][:2] == ["total", str(demo.size)]
+    rows = json.loads(ask("du", "--per", "exp_name", "--format", "json").out)
+    assert [[str(value) for value in row.values()] for row in rows] == table[1:-1]
+    assert sum(row["size_bytes"] for row in rows) == int(table[-1][3])
+    ended = ask("du", "--per", "exp_nam")
+    assert ended.code == 2
+    assert "did you mean exp_name?" in ended.err
+
+
+def test_du_of_nothing(run: Run, home: Path) -> None:
+    (home / "out").mkdir()
+    run("scan", "out", "--db", "own.db")
+    ended = run("du", "--db", "own.db")
+    assert (ended.code, ended.out, ended.err) == (1, "", "catalogdb: nothing matched\n")

@@ -134,6 +134,19 @@ def test_nothing_in_a_name_reaches_the_terminal(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (999_499, "999 kB"), (999_500, "1 MB"), (1_234_567, "1.23 MB"),
+     (52 * 10**11, "5.2 TB"), (3 * 10**18, "3 EB")],
+)  # fmt: skip
+def test_a_size_is_readable(size: int, shown: str) -> None:
+    assert render.readable_size(size) == shown
+
+
+def test_a_piped_size_is_whole(written: Callable[..., bytes]) -> None:
+    assert written("table", headers=["size"], rows=[(render.Bytes(1_234_567),)]).split() == [b"size", b"1234567"]
+
+
 def test_records_stream(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     write_records(({"n": number} for number in range(3)), lines=False)
     sys.stdout.flush()
