@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from catalogdb.columnar import as_text, fitted, kind_of, widest
 from catalogdb.errors import UsageError
-from catalogdb.records import Checkpoint, Weights
+from catalogdb.records import Checkpoint
 
 if TYPE_CHECKING:
     import pandas
     import polars
 
 NAMES = tuple(field.name for field in fields(Checkpoint))
+PLAIN = frozenset({"weights", "provenance"})
 GROUPS = ("metrics", "params")
 
 
@@ -65,13 +66,12 @@ def to_polars(checkpoints: Sequence[Checkpoint]) -> polars.DataFrame:
 
 
 def _flat(checkpoint: Checkpoint) -> Iterator[tuple[str, Any]]:
+    plain = checkpoint.to_dict()
     for name in NAMES:
-        value = getattr(checkpoint, name)
+        value = plain[name] if name in PLAIN else getattr(checkpoint, name)
         if name == "tags":
             yield from ((f"tags.{key}", True if text is None else text) for key, text in value.items())
         elif name in GROUPS:
             yield from ((f"{name}.{key}", item) for key, item in value.items())
-        elif isinstance(value, Weights):
-            yield name, value.to_dict()
         else:
             yield name, list(value) if isinstance(value, tuple) else value
