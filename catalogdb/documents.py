@@ -161,7 +161,62 @@ def _parse_simple(text: str) -> Any:
     return document
 
 
+_TOKEN = re.compile(
+    r": (-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,40})?(?:[eE][-+]?[0-9]{1,3})?"
+    r"|(?!(?i:true|false|null|yes|no|on|off)\b)[A-Za-z_/][A-Za-z0-9_./=@+-]*"
+    r"|'[ !#-&(-\[\]-~]*'|\"[ !#-\[\]-~]*\")(?=\n)"
+)
+"""A value at a line's end that reads the same in YAML and, words and quotes put in double quotes, in JSON."""
+
+_MARK = "__catalogdb_value__"
+_templates: dict[str, str] = {}
+"""A text without its tokens → the JSON it stands for, with a ``%s`` for each; empty where that can't be."""
+
+TEMPLATE_CHARS = 1 << 13
+MAX_TEMPLATES = 256
+
+
 def _parse_lines(text: str) -> Any:
+    """The mapping of simple lines; None where they aren't, or have an error for the other way to name.
+
+    Programs write the same keys again and again with other values: what is left of a text without its values is known
+    again, and the values are put into the JSON that it stands for, a quarter of the time of parsing it anew.
+    """
+    if len(text) > TEMPLATE_CHARS:
+        return _parse_anew(text)
+    parts = _TOKEN.split(text)
+    shape = "\0".join(parts[::2])
+    template = _templates.get(shape)
+    if template is None:
+        parsed = _parse_anew(text)
+        if len(_templates) >= MAX_TEMPLATES:
+            _templates.clear()
+        _templates[shape] = "" if parsed is None else _template(parts)
+        return parsed
+    if not template:
+        return _parse_anew(text)
+    return json.loads(
+        template % tuple([token if token[0] in "-0123456789" else _quoted(token) for token in parts[1::2]])
+    )
+
+
+def _quoted(token: str) -> str:
+    return f'"{token[1:-1]}"' if token[0] in "'\"" else f'"{token}"'
+
+
+def _template(parts: list[str]) -> str:
+    """Of a simple text that was split into its tokens and what is between them.
+
+    Every token must come out once, in its place: one in a comment doesn't.
+    """
+    if _MARK in "".join(parts):
+        return ""
+    marked = _parse_anew(f": {_MARK}".join(parts[::2]))
+    pieces = json.dumps(marked).split(f'"{_MARK}"')
+    return "%s".join(piece.replace("%", "%%") for piece in pieces) if len(pieces) == len(parts) // 2 + 1 else ""
+
+
+def _parse_anew(text: str) -> Any:
     if _SIMPLE.fullmatch(text) is None:
         return None
     try:

@@ -33,8 +33,14 @@ from catalogdb.store import Known, Ledger, Root
 LOOKAHEAD = 20_000
 """Candidates a scan holds at once: a move is recognised within them, and most trees are smaller."""
 
-BATCH = 512
-"""Checkpoints per transaction."""
+PIECE = 64
+"""Checkpoints that are read together."""
+
+BATCH = 1024
+"""Checkpoints per transaction, where they are read as quickly as that."""
+
+BATCH_SECONDS = 1.0
+"""How long what was read may wait to be written."""
 
 WORTH_PROCESSES = 2_000
 """Checkpoints to read from which on reading in several processes pays."""
@@ -48,6 +54,10 @@ MAX_ROUNDS = 8
 COUNTED = (*TIERS, "new", "updated", "unchanged", "moved", "missing", "writing", "unreadable", "foreign")
 STATE_COUNTS: dict[State, str] = {"writing": "writing", "unreadable": "unreadable", "truncated": "unreadable"}
 """The count of the report that a state adds to."""
+
+
+Changed = tuple[Candidate, int, "Known | None"]
+"""A candidate that has to be read, its fingerprint, and its row as it is."""
 
 
 @dataclass(slots=True)
@@ -221,9 +231,7 @@ class Ingest:
             moves = self._ledger.follow_moves(root, [candidate for candidate, _, _ in changed])
             moved.update(moves.values())
             self._report(tally)
-            batches = [changed[start : start + BATCH] for start in range(0, len(changed), BATCH)]
-            candidates = ([candidate for candidate, _, _ in batch] for batch in batches)
-            for batch, readings in zip(batches, readers.of(len(changed)).read_batches(candidates), strict=True):
+            for batch, readings in self._batches(changed, readers.of(len(changed))):
                 self._take(root, batch, readings, moves, moved, tally)
                 self._report(tally)
             read.extend(candidate.rel_path for candidate, _, _ in changed)
@@ -237,9 +245,26 @@ class Ingest:
         forgotten = [rel_path for rel_path in foreign if _was_listed(rel_path, walk.unlisted)]
         return [gone[path].id for path in missing], forgotten, read
 
+    @staticmethod
+    def _batches(changed: list[Changed], reader: Reader) -> Iterator[tuple[list[Changed], list[Reading]]]:
+        """What belongs into one transaction, with what was read of it."""
+        batch: list[Changed] = []
+        read: list[Reading] = []
+        since = time.monotonic()
+        pieces = [changed[start : start + PIECE] for start in range(0, len(changed), PIECE)]
+        candidates = ([candidate for candidate, _, _ in piece] for piece in pieces)
+        for piece, readings in zip(pieces, reader.read_pieces(candidates), strict=True):
+            batch += piece
+            read += readings
+            if len(batch) >= BATCH or time.monotonic() - since > BATCH_SECONDS:
+                yield batch, read
+                batch, read, since = [], [], time.monotonic()
+        if batch:
+            yield batch, read
+
     def _changed(
         self, chunk: Iterable[Candidate], rows: dict[str, Known], foreign: dict[str, int], tally: Tally
-    ) -> Iterator[tuple[Candidate, int, Known | None]]:
+    ) -> Iterator[Changed]:
         """Candidates that have to be read. Those seen are taken out of ``rows`` and ``foreign``."""
         counts = tally.counts
         for candidate in chunk:
@@ -263,7 +288,7 @@ class Ingest:
     def _take(
         self,
         root: Root,
-        batch: Sequence[tuple[Candidate, int, Known | None]],
+        batch: Sequence[Changed],
         readings: Sequence[Reading],
         moves: dict[str, int],
         moved: set[int],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
 from pathlib import Path
@@ -241,36 +242,83 @@ class Param(NamedTuple):
     origin: Origin
 
 
-class ParamGroup:
-    """Parameters that belong together, a section of a config say: equal groups are stored once.
+class Shape:
+    """The names of some values, and where each of them comes from: what many checkpoints have in common.
 
-    Groups are compared by their digest, made when first needed, so that a group which many checkpoints share costs
-    each of them next to nothing.
+    Shapes are told apart by identity, which costs nothing; two that are equal may be one or not.
     """
 
-    __slots__ = ("_digest", "_hash", "params")
+    __slots__ = ("names", "origins", "places")
+
+    def __init__(self, names: tuple[str, ...], origins: tuple[Origin, ...]) -> None:
+        self.names = names
+        self.origins = origins
+        self.places = {name: place for place, name in enumerate(names)}
+
+
+class Values(Mapping[str, Value]):
+    """Values by name, as a shape and what fills it."""
+
+    __slots__ = ("content", "shape")
+
+    def __init__(self, shape: Shape, content: tuple[Any, ...]) -> None:
+        self.shape = shape
+        self.content = content
+
+    @classmethod
+    def of(cls, known: Mapping[str, Value]) -> Values:
+        """The same values. Those with the same names and the very same origins get one shape."""
+        if isinstance(known, Values):
+            return known
+        names = tuple(known)
+        origins = [value[1] for value in known.values()]
+        key = names, tuple(map(id, origins))
+        shape = _shapes.get(key)
+        if shape is None:
+            if len(_shapes) >= MAX_SHAPES:
+                _shapes.clear()
+            shape = _shapes[key] = Shape(names, tuple(origins))
+        return cls(shape, tuple([value[0] for value in known.values()]))
+
+    def __getitem__(self, name: str) -> Value:
+        place = self.shape.places[name]
+        return Value(self.content[place], self.shape.origins[place])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shape.names)
+
+    def __len__(self) -> int:
+        return len(self.content)
+
+    def __repr__(self) -> str:
+        return f"Values({dict(self)!r})"
+
+
+MAX_SHAPES = 4096
+_shapes: dict[tuple[tuple[str, ...], tuple[int, ...]], Shape] = {}
+"""Shapes by names and identities of origins, which they keep alive."""
+
+
+class ParamGroup:
+    """Parameters that belong together, a section of a config say: groups of equal digest are stored once.
+
+    A group that many checkpoints share is one object, so that it costs each of them next to nothing: groups are told
+    apart by identity, and the digest is made when first needed.
+    """
+
+    __slots__ = ("_digest", "params")
 
     def __init__(self, params: tuple[Param, ...], digest: str | None = None) -> None:
         self.params = params
         self._digest = digest
-        self._hash: int | None = None
 
     @property
     def digest(self) -> str:
+        """Equal for equal names, values with their types, and origins."""
         if self._digest is None:
-            values = sorted([(name, repr(value), origin.key) for name, value, origin in self.params])
-            places = sorted({(origin.tier, origin.role, origin.path, origin.scope) for _, _, origin in self.params})
-            text = f"{places}{values}"
-            self._digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+            content = sorted([(name, value, *origin) for name, value, origin in self.params])
+            self._digest = blake2b(json.dumps(content).encode("ascii"), digest_size=16).hexdigest()
         return self._digest
-
-    def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, ParamGroup) and self.digest == other.digest)
-
-    def __hash__(self) -> int:
-        if self._hash is None:
-            self._hash = hash(self.digest)
-        return self._hash
 
     def __repr__(self) -> str:
         return f"ParamGroup({self.params!r})"

@@ -37,9 +37,9 @@ class Reading:
 
 
 class Reader(Protocol):
-    """Reads batches of candidates, in order."""
+    """Reads candidates, some at a time, in order."""
 
-    def read_batches(self, batches: Iterable[Sequence[Candidate]]) -> Iterator[list[Reading]]: ...
+    def read_pieces(self, pieces: Iterable[Sequence[Candidate]]) -> Iterator[list[Reading]]: ...
 
 
 class CandidateReader:
@@ -50,9 +50,9 @@ class CandidateReader:
         self._full = full
         self._clock = clock
 
-    def read_batches(self, batches: Iterable[Sequence[Candidate]]) -> Iterator[list[Reading]]:
-        for batch in batches:
-            yield [self.read(candidate) for candidate in batch]
+    def read_pieces(self, pieces: Iterable[Sequence[Candidate]]) -> Iterator[list[Reading]]:
+        for piece in pieces:
+            yield [self.read(candidate) for candidate in piece]
 
     def read(self, candidate: Candidate) -> Reading:
         try:

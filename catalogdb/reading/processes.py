@@ -18,9 +18,6 @@ from catalogdb.reading.candidate import CandidateReader, Reading
 from catalogdb.reading.wire import ReadingDecoder, ReadingEncoder, decode_candidates, encode_candidates
 from catalogdb.records import Candidate
 
-SLICE = 64
-"""Candidates in a message."""
-
 AHEAD = 8
 """Messages that a process may have before it: it goes on reading while the scan writes a batch."""
 
@@ -100,42 +97,32 @@ class ReadingProcesses:
         for process in self._processes:
             process.end()
 
-    def read_batches(self, batches: Iterable[Sequence[Candidate]]) -> Iterator[list[Reading]]:
+    def read_pieces(self, pieces: Iterable[Sequence[Candidate]]) -> Iterator[list[Reading]]:
         """Asks ahead of what it yields."""
-        asked: deque[tuple[_Process | None, Sequence[Candidate], bool]] = deque()
-        slices = _slices(batches)
-        upcoming = next(slices, None)
-        done: list[Reading] = []
-        while asked or upcoming is not None:
-            while upcoming is not None and (process := self._idlest()) is not None:
-                candidates, last = upcoming
-                message = encode_candidates(candidates)
+        asked: deque[tuple[_Process | None, Sequence[Candidate]]] = deque()
+        upcoming = iter(pieces)
+        piece = next(upcoming, None)
+        while asked or piece is not None:
+            while piece is not None and (process := self._idlest()) is not None:
+                message = encode_candidates(piece)
                 if not process.accepts(len(message)):
                     break
-                process.ask(message, candidates)
-                asked.append((process, candidates, last))
-                upcoming = next(slices, None)
-            if not asked and upcoming is not None:
-                asked.append((None, *upcoming))
-                upcoming = next(slices, None)
-            answerer, candidates, last = asked.popleft()
+                process.ask(message, piece)
+                asked.append((process, piece))
+                piece = next(upcoming, None)
+            if not asked and piece is not None:
+                asked.append((None, piece))
+                piece = next(upcoming, None)
+            answerer, candidates = asked.popleft()
             answers = answerer.answer() if answerer is not None else [None] * len(candidates)
-            for candidate, reading in zip(candidates, answers, strict=True):
-                done.append(reading if reading is not None else self._reader.read(candidate))
-            if last:
-                yield done
-                done = []
+            yield [
+                reading if reading is not None else self._reader.read(candidate)
+                for candidate, reading in zip(candidates, answers, strict=True)
+            ]
 
     def _idlest(self) -> _Process | None:
         alive = [process for process in self._processes if process.alive]
         return min(alive, key=lambda process: len(process.waiting), default=None)
-
-
-def _slices(batches: Iterable[Sequence[Candidate]]) -> Iterator[tuple[Sequence[Candidate], bool]]:
-    """Pieces of the batches, and whether a piece is its batch's last."""
-    for batch in batches:
-        for start in range(0, len(batch), SLICE):
-            yield batch[start : start + SLICE], start + SLICE >= len(batch)
 
 
 def _be_reader(reader: CandidateReader, requests: int, answers: int, foreign: Iterable[int]) -> None:

@@ -1,7 +1,7 @@
 """Readings as they pass between a scan and the processes that read for it: plain values, through ``marshal``.
 
-Nothing of it is kept, and nothing but values can come out of it. Origins and parameter groups, which the checkpoints
-of a run share, pass once.
+Nothing of it is kept, and nothing but values can come out of it. What the checkpoints of a run share, shapes, origins
+and parameters, passes once.
 """
 
 from __future__ import annotations
@@ -11,10 +11,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from catalogdb.reading.candidate import Reading
-from catalogdb.records import Candidate, Origin, Param, ParamGroup, Problem, Resolution, Source, Stamp, Value, Weights
+from catalogdb.records import (
+    Candidate,
+    Origin,
+    Param,
+    ParamGroup,
+    Problem,
+    Resolution,
+    Shape,
+    Source,
+    Stamp,
+    Values,
+    Weights,
+)
 
-MAX_GROUPS = 2_000
-"""Groups that both ends remember before they start anew."""
+MAX_SHARED = 4_000
+"""Origins, shapes or groups that both ends remember before they start anew."""
 
 VANISHED, READ_YOURSELF = "vanished", "read yourself"
 
@@ -49,72 +61,72 @@ def decode_candidates(message: bytes) -> list[Candidate]:
     ]
 
 
-class _Table:
-    """Objects that a message mentions more than once, by identity: those that are shared are the same objects."""
+class _Sent:
+    """What was sent already, by number. Its members are known again by identity."""
 
-    __slots__ = ("_places", "members")
+    __slots__ = ("_numbers", "new")
 
     def __init__(self) -> None:
-        self._places: dict[int, int] = {}
-        self.members: list[Any] = []
+        self._numbers: dict[Any, int] = {}
+        self.new: list[Any] = []
 
-    def place_of(self, member: object) -> int:
-        place = self._places.get(id(member))
-        if place is None:
-            place = self._places[id(member)] = len(self.members)
-            self.members.append(member)
-        return place
+    def number_of(self, member: Any) -> int:
+        number = self._numbers.get(member)
+        if number is None:
+            number = self._numbers[member] = len(self._numbers)
+            self.new.append(member)
+        return number
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
 
 class ReadingEncoder:
     """The end that reads. A reading whose tier failed isn't sent: the other end reads that one itself."""
 
     def __init__(self) -> None:
-        self._sent: set[str] = set()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._origins = _Sent()
+        self._shapes = _Sent()
+        self._groups = _Sent()
+        self._sets = _Sent()
 
     def encode(self, readings: Sequence[Reading]) -> bytes:
-        anew = len(self._sent) > MAX_GROUPS
+        anew = max(len(self._groups), len(self._sets), len(self._shapes), len(self._origins)) > MAX_SHARED
         if anew:
-            self._sent.clear()
-        origins = _Table()
-        groups = _Table()
-        new_groups: list[tuple[Any, ...]] = []
-        rows = [self._row(reading, origins, groups, new_groups) for reading in readings]
-        return marshal.dumps((anew, [tuple(origin) for origin in origins.members], new_groups, rows))
+            self._forget()
+        rows = [self._row(reading) for reading in readings]
+        sets = [[self._groups.number_of(group) for group in groups] for groups in self._sets.new]
+        groups = [
+            (group.digest, [(name, value, self._origins.number_of(origin)) for name, value, origin in group.params])
+            for group in self._groups.new
+        ]
+        shapes = [(shape.names, list(map(self._origins.number_of, shape.origins))) for shape in self._shapes.new]
+        message = marshal.dumps((anew, list(map(tuple, self._origins.new)), shapes, groups, sets, rows))
+        for sent in (self._origins, self._shapes, self._groups, self._sets):
+            sent.new.clear()
+        return message
 
-    def _row(
-        self,
-        reading: Reading,
-        origins: _Table,
-        groups: _Table,
-        new_groups: list[tuple[Any, ...]],
-    ) -> tuple[Any, ...]:
+    def _row(self, reading: Reading) -> tuple[Any, ...]:
         resolution = reading.resolution
         if resolution is None:
             return (VANISHED,)
         if reading.answers:
             return (READ_YOURSELF,)
-
-        def values(known: Any) -> list[tuple[Any, ...]]:
-            return [(name, value, origins.place_of(origin)) for name, (value, origin) in known.items()]
-
-        for group in resolution.params:
-            if groups.place_of(group) == len(new_groups):
-                params = None
-                if group.digest not in self._sent:
-                    self._sent.add(group.digest)
-                    params = [(name, value, origins.place_of(origin)) for name, value, origin in group.params]
-                new_groups.append((group.digest, params))
-        weights = resolution.weights
+        fields, metrics, weights = Values.of(resolution.fields), Values.of(resolution.metrics), resolution.weights
         return (
             reading.header_state,
             reading.reason,
             resolution.state,
             resolution.format,
             resolution.source,
-            values(resolution.fields),
-            values(resolution.metrics),
-            [groups.place_of(group) for group in resolution.params],
+            self._shapes.number_of(fields.shape),
+            fields.content,
+            self._shapes.number_of(metrics.shape),
+            metrics.content,
+            self._sets.number_of(resolution.params),
             weights and (weights.num_parameters, weights.num_tensors, dict(weights.dtypes), weights.fingerprint),
             [(problem.path, problem.tier, problem.reason) for problem in resolution.problems],
             resolution.recheck,
@@ -125,42 +137,59 @@ class ReadingDecoder:
     """The end that asked. One decoder for each encoder."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, ParamGroup] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self._origins: list[Origin] = []
+        self._shapes: list[Shape] = []
+        self._groups: list[ParamGroup] = []
+        self._sets: list[tuple[ParamGroup, ...]] = []
 
     def decode(self, message: bytes, candidates: Sequence[Candidate]) -> list[Reading | None]:
         """In the order of ``candidates``; None for one that has to be read here."""
-        anew, plain_origins, new_groups, rows = marshal.loads(message)
+        anew, new_origins, new_shapes, new_groups, new_sets, rows = marshal.loads(message)
         if anew:
-            self._groups.clear()
-        origins = [Origin(*origin) for origin in plain_origins]
-        groups = [self._group(digest, params, origins) for digest, params in new_groups]
-        return [_reading(candidate, row, origins, groups) for candidate, row in zip(candidates, rows, strict=True)]
+            self._forget()
+        origins = self._origins
+        origins += [Origin(*origin) for origin in new_origins]
+        self._shapes += [Shape(names, tuple([origins[at] for at in places])) for names, places in new_shapes]
+        self._groups += [
+            ParamGroup(tuple([Param(name, value, origins[at]) for name, value, at in params]), digest)
+            for digest, params in new_groups
+        ]
+        self._sets += [tuple([self._groups[at] for at in members]) for members in new_sets]
+        return [self._reading(candidate, row) for candidate, row in zip(candidates, rows, strict=True)]
 
-    def _group(self, digest: str, params: list[tuple[Any, ...]] | None, origins: list[Origin]) -> ParamGroup:
-        if params is not None:
-            made = tuple(Param(name, value, origins[at]) for name, value, at in params)
-            self._groups[digest] = ParamGroup(made, digest)
-        return self._groups[digest]
-
-
-def _reading(
-    candidate: Candidate, row: tuple[Any, ...], origins: list[Origin], groups: list[ParamGroup]
-) -> Reading | None:
-    if row[0] == VANISHED:
-        return Reading(candidate)
-    if row[0] == READ_YOURSELF:
-        return None
-    header_state, reason, state, format_, source, fields, metrics, params, weights, problems, recheck = row
-    resolution = Resolution(
-        candidate,
-        state,
-        format_,
-        source,
-        {name: Value(value, origins[at]) for name, value, at in fields},
-        {name: Value(value, origins[at]) for name, value, at in metrics},
-        tuple([groups[place] for place in params]),
-        Weights(*weights) if weights else None,
-        tuple(Problem(*problem) for problem in problems),
-        recheck=recheck,
-    )
-    return Reading(candidate, header_state, reason, resolution)
+    def _reading(self, candidate: Candidate, row: tuple[Any, ...]) -> Reading | None:
+        if row[0] == VANISHED:
+            return Reading(candidate)
+        if row[0] == READ_YOURSELF:
+            return None
+        (
+            header_state,
+            reason,
+            state,
+            format_,
+            source,
+            shape,
+            fields,
+            logged,
+            metrics,
+            params,
+            weights,
+            problems,
+            recheck,
+        ) = row
+        resolution = Resolution(
+            candidate,
+            state,
+            format_,
+            source,
+            Values(self._shapes[shape], fields),
+            Values(self._shapes[logged], metrics),
+            self._sets[params],
+            Weights(*weights) if weights else None,
+            tuple([Problem(*problem) for problem in problems]),
+            recheck=recheck,
+        )
+        return Reading(candidate, header_state, reason, resolution)

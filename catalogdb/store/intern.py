@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, TypeVar
 
-from catalogdb.records import Origin, ParamGroup, Scalar
+from catalogdb.records import Origin, ParamGroup, Scalar, Shape
 
 K = TypeVar("K")
+V = TypeVar("V")
 
 INT64_MAX = 2**63 - 1
 
@@ -30,7 +31,8 @@ class Interned:
         self._raw = raw
         self._metric_names: dict[str, int] = {}
         self._origins: dict[Origin, int] = {}
-        self._provenance: dict[tuple[tuple[str, Origin], ...], int] = {}
+        self._provenance: dict[Shape, int] = {}
+        self._metric_keys: dict[Shape, list[tuple[int, int]]] = {}
         self._param_groups: dict[ParamGroup, int] = {}
         self._param_sets: dict[tuple[ParamGroup, ...], int] = {}
 
@@ -46,13 +48,22 @@ class Interned:
             _remember(self._origins, origin, found)
         return found
 
-    def provenance_set(self, origins: Mapping[str, Origin]) -> int:
-        key = tuple(origins.items())
-        found = self._provenance.get(key)
+    def metric_keys(self, shape: Shape) -> list[tuple[int, int]]:
+        """The ids of name and origin of each metric."""
+        found = self._metric_keys.get(shape)
         if found is None:
-            text = json.dumps({field: self.origin(origin) for field, origin in sorted(origins.items())})
+            pairs = zip(shape.names, shape.origins, strict=True)
+            found = [(self.metric_name(name), self.origin(origin)) for name, origin in pairs]
+            _remember(self._metric_keys, shape, found)
+        return found
+
+    def provenance_set(self, shape: Shape) -> int:
+        found = self._provenance.get(shape)
+        if found is None:
+            origins = sorted(zip(shape.names, shape.origins, strict=True))
+            text = json.dumps({field: self.origin(origin) for field, origin in origins})
             found = self._id_of("provenance_sets", {"digest": _digest(text)}, {"origins": text})
-            _remember(self._provenance, key, found)
+            _remember(self._provenance, shape, found)
         return found
 
     def param_sets(self, wanted: Iterable[tuple[ParamGroup, ...]]) -> dict[tuple[ParamGroup, ...], int]:
@@ -117,7 +128,7 @@ def _chunks(values: list[str], size: int = 500) -> Iterator[list[str]]:
     return (values[start : start + size] for start in range(0, len(values), size))
 
 
-def _remember(memory: dict[K, int], key: K, number: int) -> None:
+def _remember(memory: dict[K, V], key: K, number: V) -> None:
     if len(memory) >= REMEMBERED:
         memory.clear()
     memory[key] = number

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
+from catalogdb.errors import DatabaseError
 from catalogdb.records import Candidate, Finding, Origin, Param, ParamGroup, Place, Stamp, State, Tier, Value
 from catalogdb.store.engine import driver_connection
 from catalogdb.store.paths import absolute
@@ -60,6 +61,12 @@ class KnownRows:
             if known.startswith(prefix):
                 self._take_over(root_id, known[len(prefix) :], new_id)
         return Root(new_id, path, "")
+
+    def assert_there(self, root: Root) -> None:
+        """Raises DatabaseError for a root whose rows another scan took over."""
+        row = self._connection.exec_driver_sql("SELECT path FROM roots WHERE id = ?", (root.id,)).fetchone()
+        if row is None or row[0] != root.path:
+            raise DatabaseError(f"{root.path}: was taken over by the scan of a folder above it; scan that one again")
 
     def _take_over(self, root_id: int, rel_root: str, new_id: int) -> None:
         execute = self._connection.exec_driver_sql

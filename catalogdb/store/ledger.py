@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Engine
 
 from catalogdb.records import Candidate, Finding, Place, Problem, Resolution, Stamp, Tier
-from catalogdb.store.engine import database_path, failures_of, immediate
+from catalogdb.store.engine import database_path, failures_of, immediate, unchecked
 from catalogdb.store.known import Known, KnownRows, Root
 from catalogdb.store.writer import Writer
 
@@ -79,9 +79,13 @@ class Ledger:
         foreign: Sequence[tuple[str, int, str | None]],
         vanished: Sequence[int],
     ) -> None:
-        """One batch: rows with their fingerprints, files that are no checkpoints, rows whose file vanished."""
+        """One batch: rows with their fingerprints, files that are no checkpoints, rows whose file vanished.
+
+        Raises DatabaseError where the root is no longer there: another scan, of a folder above it, took its rows over.
+        """
         try:
-            with failures_of(self._path), immediate(self._connection):
+            with failures_of(self._path), unchecked(self._connection), immediate(self._connection):
+                self._known.assert_there(root)
                 if resolved:
                     self._writer.upsert(root.id, resolved)
                     self._writer.forget_foreign(root.id, (each.candidate.rel_path for each, _ in resolved))

@@ -10,11 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from catalogdb.records import FIELD_NAMES, Place, Problem, Resolution
+from catalogdb.records import FIELD_NAMES, Place, Problem, Resolution, Shape, Values
 from catalogdb.store.engine import driver_connection
 from catalogdb.store.intern import Interned
 from catalogdb.store.paths import inside
 
+_CONFIG_PATH = FIELD_NAMES.index("config_path")
 _IDENTITY = ("root_id", "rel_path")
 _COLUMNS = (
     *_IDENTITY,
@@ -100,9 +101,11 @@ class Writer:
             candidate = resolution.candidate
             checkpoint_id = ids[candidate.rel_path]
             architecture = resolution.fields["architecture"].value if "architecture" in resolution.fields else None
-            for name, (value, origin) in resolution.metrics.items():
+            logged = Values.of(resolution.metrics)
+            for (name_id, origin_id), value in zip(
+                self._interned.metric_keys(logged.shape), logged.content, strict=True
+            ):
                 number = None if math.isnan(value) else value
-                name_id, origin_id = self._interned.metric_name(name), self._interned.origin(origin)
                 metrics.append((checkpoint_id, name_id, number, origin_id, architecture))
             for role, path, stamp in candidate.sources:
                 relative = inside(candidate.root, path)
@@ -161,11 +164,12 @@ class Writer:
     def _row(
         self, root_id: int, resolution: Resolution, fingerprint: int, param_set_id: int | None, at: str
     ) -> tuple[Any, ...]:
-        candidate, fields, weights = resolution.candidate, resolution.fields, resolution.weights
+        candidate, fields, weights = resolution.candidate, Values.of(resolution.fields), resolution.weights
         stamp = candidate.stamp
-        values = [fields[name].value if name in fields else None for name in FIELD_NAMES]
-        if "config_path" in fields:
-            values[FIELD_NAMES.index("config_path")] = inside(candidate.root, fields["config_path"].value)
+        known = (*fields.content, None)
+        values = [known[place] for place in self._places(fields.shape)]
+        if values[_CONFIG_PATH] is not None:
+            values[_CONFIG_PATH] = inside(candidate.root, values[_CONFIG_PATH])
         texts = [_one_line(problem, candidate.path) for problem in resolution.problems]
         return (
             root_id,
@@ -187,10 +191,15 @@ class Writer:
             json.dumps(dict(weights.dtypes)) if weights else None,
             weights.fingerprint if weights else None,
             param_set_id,
-            self._interned.provenance_set({name: value.origin for name, value in fields.items()}),
+            self._interned.provenance_set(fields.shape),
             json.dumps(texts) if texts else None,
             at,
         )
+
+    @staticmethod
+    def _places(shape: Shape) -> tuple[int, ...]:
+        """Where each field stands in the content of ``shape``; -1 for one that isn't known."""
+        return tuple([shape.places.get(name, -1) for name in FIELD_NAMES])
 
 
 def _is_about(text: str, root: str, place: Place) -> bool:

@@ -31,7 +31,7 @@ import catalogdb.ingest
 from catalogdb import Catalog
 from catalogdb.settings import Settings
 
-catalogdb.ingest.BATCH = {BATCH}
+catalogdb.ingest.BATCH = catalogdb.ingest.PIECE = {BATCH}
 root, url, workers = sys.argv[1:4]
 if int(workers) > 1:
     catalogdb.ingest.WORTH_PROCESSES = 1

@@ -161,6 +161,23 @@ def test_unfinished_last_value_is_marked() -> None:
     assert not any(isinstance(parse(text), Unterminated) for text in ("a: 1\n", "a: [1]", "a: {b: 1}", "a: 'x'", ""))
 
 
+LINE = st.sampled_from(
+    [
+        "KEY: VALUE",
+        "KEY: VALUE VALUE",
+        "KEY: x: VALUE",
+        "KEY: 'x: VALUE",
+        "KEY: [VALUE, 1]",
+        "KEY: VALUE # x: VALUE",
+        "# x: VALUE\nKEY: 1%s",
+        "KEY:\n  KEY: VALUE",
+        "KEY:\n- VALUE\n- a: VALUE",
+        "KEY:\n  a: VALUE\n  b:\n    c: VALUE",
+    ]
+)
+VALUES = [text for text, _ in SCALARS] + ["5", "0.25", "-1.5e-07", "word", "a/b=1.ckpt", "'quoted: %s'", '"10 %"']
+
+
 class TestBothParsers:
     """What the fast parser is given, it reads as the careful one does."""
 
@@ -205,6 +222,24 @@ class TestBothParsers:
         text = "k: " + "".join(pieces) + "\n"
         simple = documents._parse_simple(text)
         assert simple is None or same(simple, composed(text))
+
+    @given(st.lists(LINE, min_size=1, max_size=6), st.data())
+    @settings(max_examples=300, deadline=None)
+    def test_the_same_keys_with_other_values(self, lines: list[str], data: st.DataObject) -> None:
+        """Texts that differ in their values alone: the second is put together from what the first left behind."""
+        keyed = [line.replace("KEY", f"k{number}") for number, line in enumerate(lines)]
+        for _ in range(3):
+            filled = [line.replace("VALUE", data.draw(st.sampled_from(VALUES))) for line in keyed]
+            text = "\n".join(filled) + "\n"
+            simple = documents._parse_simple(text)
+            assert simple is None or same(simple, composed(text)), text
+
+    def test_values_are_put_into_what_is_known(self) -> None:
+        documents._templates.clear()
+        for epoch, path in (("3", "a/b.ckpt"), ("-0.5e3", "'x: y %s'"), ("null", '"100%"'), ("5", "/y=1")):
+            text = f"training:\n  epoch: {epoch}\n  at: {path}\n  done: full%\n"
+            assert same(documents._parse_simple(text), composed(text))
+        assert len([template for template in documents._templates.values() if template]) == 2
 
     def test_without_libyaml(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(documents, "_EventLoader", yaml.SafeLoader)
