@@ -16,7 +16,7 @@ from pathlib import Path
 
 NAMES = (
     "whole_file", "opcodes", "torch_zip", "zip_directory", "torch_legacy", "torch_tar", "nemo", "safetensors", "index",
-    "distributed",
+    "distributed", "trainer",
 )  # fmt: skip
 
 

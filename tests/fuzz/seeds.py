@@ -114,5 +114,10 @@ def seeds_of(target: str) -> list[bytes]:
         "safetensors": [json.dumps(SAFETENSORS).encode()],
         "index": [b'{"w": "model-1.safetensors"}}'],
         "distributed": [distributed_metadata()],
+        "trainer": [
+            json.dumps({"epoch": 2.0, "global_step": 5, "log_history": [{"step": 5, "eval_loss": 0.5}]}).encode()
+            + b'|{"model_type": "bert", "id2label": {"0": "a"}}|'
+            + b'{"weight_map": {"w": "model-00001-of-00001.safetensors"}}'
+        ],
     }
     return parts.get(target, [*files.values()])

@@ -7,8 +7,10 @@ import json
 import pickle
 import struct
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from catalogdb.formats import read_header
 from catalogdb.formats.dcp import read_metadata
@@ -29,7 +31,8 @@ def check_header(header: CheckpointHeader) -> None:
     assert header.state in ("ready", "truncated", "unreadable", "foreign")
     assert (header.reason is None) == (header.state == "ready")
     assert header.reason is None or ("\n" not in header.reason and len(header.reason) < 400)
-    texts = [header.reason, header.framework, header.framework_version, header.weights_prefix]
+    model = header.model
+    texts: list[object] = [model, header.reason, header.framework, header.framework_version, header.weights_prefix]
     json.dumps([texts, dict(header.hyper_parameters), dict(header.scalars), dict(header.metrics)]).encode()
     for name, value in [*header.hyper_parameters.items(), *header.scalars.items()]:
         f"{name}{value}".encode()
@@ -92,6 +95,20 @@ def distributed(data: bytes) -> None:
         return
 
 
+def trainer(data: bytes) -> None:
+    """``trainer_state.json``, ``config.json`` and the index of one shard, with a bar between each."""
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent, "checkpoint-5")
+        folder.mkdir()
+        names = ("trainer_state.json", "config.json", "model.safetensors.index.json")
+        for name, content in zip(names, data.split(b"|"), strict=False):
+            (folder / name).write_bytes(content)
+        (folder / "model-00001-of-00001.safetensors").write_bytes(
+            support.safetensors({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, bytes(8))
+        )
+        check_header(read_header(str(folder)))
+
+
 def tar_of(members: object) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -113,6 +130,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "safetensors": safetensors,
     "index": index,
     "distributed": distributed,
+    "trainer": trainer,
 }
 
 
