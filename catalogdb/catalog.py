@@ -16,9 +16,12 @@ from catalogdb.query import ask, frames, usage
 from catalogdb.records import (
     Change,
     Checkpoint,
+    CheckpointHeader,
+    Comparison,
     DiskUse,
     Facts,
     FactsReport,
+    Fault,
     Progress,
     Ranking,
     RevisionReport,
@@ -243,6 +246,37 @@ class Catalog:
         if found is None:
             raise NotFound(f"{ref}: no such checkpoint in {self.url}; scan the folder that holds it")
         return found
+
+    def header(self, ref: int | str | os.PathLike[str]) -> CheckpointHeader:
+        """What the file of a checkpoint says about itself now: its tensors, for one. Raises NotFound, OSError."""
+        from catalogdb.formats import read_header  # noqa: PLC0415  # 40 ms that asking needn't pay
+
+        return read_header(self.get(ref).path)
+
+    def diff(
+        self, first: int | str | os.PathLike[str], second: int | str | os.PathLike[str], *, deep: bool = False
+    ) -> Comparison:
+        """What two checkpoints don't have in common; ``deep`` reads the payloads of those that keep no checksums.
+
+        Raises NotFound, OSError where a file can't be read.
+        """
+        from catalogdb.differences import compare  # noqa: PLC0415  # as in header
+        from catalogdb.formats import read_header  # noqa: PLC0415  # as in header
+        from catalogdb.formats.deep import read_deep  # noqa: PLC0415  # as in header
+
+        read = read_deep if deep else read_header
+        one, other = self.get(first), self.get(second)
+        return compare(one, other, (read(one.path), read(other.path)))
+
+    def verify(self, where: str = "", *, deep: bool = False) -> Iterator[Fault]:
+        """What is wrong with the checkpoints that a filter matches, missing ones too, one by one as it is found.
+
+        ``deep`` reads every payload: checksums that the file keeps are checked, fingerprints of the others computed
+        and kept, so that the next time shows whether they changed. Raises QueryError, and NotFound for no match.
+        """
+        from catalogdb.verify import verify  # noqa: PLC0415  # as in scan
+
+        return verify(self._store, where, deep=deep)
 
     def tag(self, ref: int | str | os.PathLike[str], *changes: str) -> Checkpoint:
         """Changes the tags of a checkpoint: ``"good"`` or ``"+good"`` adds, ``"stage=prod"`` adds with a value,

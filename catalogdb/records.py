@@ -459,6 +459,56 @@ class Checkpoint:
         return {item.name: _json_value(getattr(self, item.name)) for item in fields(self)}
 
 
+FaultKind = Literal["missing", "truncated", "unreadable", "corrupt", "duplicate", "sidecar"]
+"""What ``verify`` finds: gone; ends too early or lacks a part; can't be read; bytes that have changed since they were
+written; the weights of another file; a sidecar that is broken or about another state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a checkpoint. ``path`` is absolute, ``reason`` one line."""
+
+    path: str
+    kind: FaultKind
+    reason: str
+
+    def to_dict(self) -> dict[str, str]:
+        return {"path": self.path, "kind": self.kind, "reason": self.reason}
+
+
+DifferenceKind = Literal["field", "metric", "param", "weights", "tensor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What two checkpoints don't have in common. None stands for what one of them hasn't got.
+
+    A tensor's value is ``float32 [64, 3, 7, 7] 1a2b3c4d``: dtype, shape, and the CRC-32 of its storage where known.
+    """
+
+    kind: DifferenceKind
+    name: str
+    first: Scalar
+    second: Scalar
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "first": _json_value(self.first),
+            "second": _json_value(self.second),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two checkpoints side by side. ``unknown`` counts tensors of equal shape whose contents couldn't be compared."""
+
+    differences: tuple[Difference, ...]
+    tensors: int
+    unknown: int
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a scan is: candidates found and resolved; ``total`` is known once the walk is through."""

@@ -29,6 +29,8 @@ _COMMANDS = {
     "best": ("catalogdb.cli.best", "Print the best checkpoint by a metric."),
     "ls": ("catalogdb.cli.ls", "List checkpoints."),
     "show": ("catalogdb.cli.show", "Show one checkpoint, and where each value comes from."),
+    "diff": ("catalogdb.cli.diff", "Show what two checkpoints don't have in common."),
+    "verify": ("catalogdb.cli.verify", "Look for what is wrong with the checkpoints."),
     "tag": ("catalogdb.cli.tag", "Put tags on a checkpoint, or take them off."),
     "note": ("catalogdb.cli.note", "Write a note to a checkpoint."),
     "alias": ("catalogdb.cli.alias", "Give a checkpoint a name of its own."),

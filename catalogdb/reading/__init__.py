@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catalogdb.reading.candidate import CandidateReader, Reader, Reading
+from catalogdb.reading.candidate import CandidateReader, Reader, Reading, unfinished
 from catalogdb.reading.processes import ReadingProcesses, can_fork
 
-__all__ = ["CandidateReader", "Reader", "Reading", "ReadingProcesses", "can_fork"]
+__all__ = ["CandidateReader", "Reader", "Reading", "ReadingProcesses", "can_fork", "unfinished"]

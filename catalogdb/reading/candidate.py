@@ -60,7 +60,7 @@ class CandidateReader:
                 reading = self._glance(candidate)
                 if reading is not None:
                     return reading
-            header = _unfinished(read_header(candidate.path), candidate)
+            header = unfinished(read_header(candidate.path), candidate)
         except FileNotFoundError:
             return Reading(candidate)
         except OSError as error:
@@ -92,7 +92,7 @@ class CandidateReader:
         return Reading(candidate, header.state, header.reason, resolution, answers, header)
 
 
-def _unfinished(header: CheckpointHeader, candidate: Candidate) -> CheckpointHeader:
+def unfinished(header: CheckpointHeader, candidate: Candidate) -> CheckpointHeader:
     """Whole as it may look: where a marker lies beside it, whoever wrote it hasn't said that it's done."""
     marker = candidate.source("marker")
     if marker is None or header.state != "ready":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,9 @@ QUERY_SECONDS = 60.0
 class Store:
     """The engines of one catalog, and what can be done with its file as a whole."""
 
-    def __init__(self, engine: Engine, reading: Engine) -> None:
+    def __init__(self, engine: Engine, reading: Engine, *, may_write: bool = True) -> None:
         self._engine = engine
+        self._may_write = may_write
         self._reading = reading
         self._path = database_path(engine.url)
 
@@ -53,7 +54,7 @@ class Store:
         if path is not None and not may_write(path):
             reading = make_reading_engine(read_only(parsed))
             migrate.check_schema(reading)
-            return cls(reading, reading)
+            return cls(reading, reading, may_write=False)
         if path is not None:
             make_folder(path)
         engine = make_engine(parsed)
@@ -79,6 +80,12 @@ class Store:
     def facts(self) -> list[Facts]:
         with snapshot(self._reading) as connection:
             return read_facts(connection)
+
+    def keep_fingerprints(self, known: Sequence[tuple[int, str]]) -> None:
+        """Fingerprints of weights that were computed, by checkpoint; a catalog that may only be read keeps none."""
+        if known and self._may_write:
+            with self.ledger() as ledger:
+                ledger.keep_fingerprints(known)
 
     def run_cache(self) -> RunCache:
         return RunCache(self._engine)

@@ -102,6 +102,11 @@ class Ledger:
             self._writer.forget_foreign(root.id, gone)
             self._writer.finish_root(root.id, problems)
 
+    def keep_fingerprints(self, known: Sequence[tuple[int, str]]) -> None:
+        """Fingerprints of weights by checkpoint, where its container keeps none."""
+        with failures_of(self._path), immediate(self._connection):
+            self._writer.keep_fingerprints(known)
+
     def finish_part(
         self,
         root: Root,

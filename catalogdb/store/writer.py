@@ -129,6 +129,12 @@ class Writer:
             self._connection.exec_driver_sql("UPDATE checkpoints SET state = 'missing' WHERE id = ?", keys)
             self._connection.exec_driver_sql("UPDATE metrics SET live = 0 WHERE checkpoint_id = ?", keys)
 
+    def keep_fingerprints(self, known: Sequence[tuple[int, str]]) -> None:
+        self._connection.exec_driver_sql(
+            "UPDATE checkpoints SET weights_fingerprint = ? WHERE id = ?",
+            [(fingerprint, checkpoint_id) for checkpoint_id, fingerprint in known],
+        )
+
     def remember_foreign(self, root_id: int, files: Sequence[tuple[str, int, str | None]]) -> None:
         """Files with a checkpoint's name that are none: (relative path, fingerprint, why)."""
         if files:

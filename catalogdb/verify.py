@@ -1,0 +1,147 @@
+"""What is wrong with known checkpoints, asked of the disk: nothing is taken from the last scan but their paths."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from catalogdb.discovery import Walk, find_parts, stamp_of, state_of
+from catalogdb.errors import NotFound
+from catalogdb.formats import read_header
+from catalogdb.formats.deep import read_deep
+from catalogdb.query import ask
+from catalogdb.reading import unfinished
+from catalogdb.records import Candidate, Checkpoint, CheckpointHeader, Fault
+from catalogdb.resolve import ResolverChain, SidecarResolver
+from catalogdb.store import Store
+
+ALL_STATES = "state IN ('ready', 'writing', 'truncated', 'unreadable', 'missing')"
+"""Names ``state``, without which a filter leaves out what is missing."""
+BATCH = 100
+TIMES_DIFFER = 2e-6
+"""Seconds: a row's time has microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """One checkpoint with its faults. ``fingerprint`` is one that had to be computed: its container keeps none."""
+
+    checkpoint: Checkpoint
+    faults: tuple[Fault, ...] = ()
+    fingerprint: str | None = None
+
+
+def of_all_states(where: str) -> str:
+    """The filter, about missing checkpoints as well."""
+    return f"({where}) AND {ALL_STATES}" if where.strip() else ALL_STATES
+
+
+def verify(store: Store, where: str, *, deep: bool) -> Iterator[Fault]:
+    """The faults of the checkpoints that a filter matches, by path. Fingerprints that ``deep`` computed are kept.
+
+    Raises NotFound where it matches none.
+    """
+    computed: list[tuple[int, str]] = []
+    looked_at = 0
+    rows = ask.search_at_leisure(store, of_all_states(where), order_by=["path"])
+    try:
+        for verified in Verifier(deep=deep).verify(rows):
+            looked_at += 1
+            yield from verified.faults
+            if verified.fingerprint is not None and not verified.faults:
+                computed.append((verified.checkpoint.id, verified.fingerprint))
+                if len(computed) == BATCH:
+                    store.keep_fingerprints(computed)
+                    computed = []
+    finally:
+        store.keep_fingerprints(computed)
+    if not looked_at:
+        raise NotFound("no checkpoint matches" if where.strip() else "there is no checkpoint; scan first")
+
+
+class Verifier:
+    """Looks at checkpoints one after the other, and remembers whose weights it has seen.
+
+    ``deep`` reads every payload: it checks the checksums that a container keeps, and computes those it doesn't.
+    """
+
+    def __init__(self, *, deep: bool, clock: Callable[[], float] = time.time) -> None:
+        self._deep = deep
+        self._clock = clock
+        self._chain = ResolverChain([SidecarResolver()])
+        self._seen: dict[str, str] = {}
+
+    def verify(self, checkpoints: Iterable[Checkpoint]) -> Iterator[Verified]:
+        for checkpoint in checkpoints:
+            try:
+                candidate = _candidate(checkpoint)
+                yield self._verify(checkpoint, candidate)
+            except FileNotFoundError:
+                yield Verified(checkpoint, (Fault(checkpoint.path, "missing", "is no longer on disk"),))
+            except OSError as error:
+                reason = f"can't be read: {error.strerror or error}"
+                yield Verified(checkpoint, (Fault(checkpoint.path, "unreadable", reason),))
+
+    def _verify(self, checkpoint: Checkpoint, candidate: Candidate) -> Verified:
+        path = candidate.path
+        kept = read_header(path)
+        header = unfinished(read_deep(path) if self._deep else kept, candidate)
+        faults = [*self._of_state(kept, header, candidate), *self._of_sidecar(header, candidate)]
+        found = header.weights.fingerprint if header.weights is not None else None
+        computed = found if kept.weights is None or kept.weights.fingerprint is None else None
+        if computed is not None and _said_otherwise(checkpoint, candidate, computed):
+            faults.append(Fault(path, "corrupt", "its weights have changed since they were last verified"))
+        elif found is not None and candidate.link_target is None and checkpoint.link_target is None:
+            first = self._seen.setdefault(found, path)
+            if first != path:
+                faults.append(Fault(path, "duplicate", f"has the weights of {first}"))
+        return Verified(checkpoint, tuple(faults), computed)
+
+    def _of_state(self, kept: CheckpointHeader, header: CheckpointHeader, candidate: Candidate) -> Iterator[Fault]:
+        """A file that is being written is no fault."""
+        state = state_of(header.state, candidate.stamp, now=self._clock())
+        reason = header.reason or ""
+        if kept.state == "ready" and header.state == "unreadable":
+            yield Fault(candidate.path, "corrupt", reason)
+        elif state == "truncated" or state == "unreadable":
+            yield Fault(candidate.path, state, reason)
+
+    def _of_sidecar(self, header: CheckpointHeader, candidate: Candidate) -> Iterator[Fault]:
+        sidecar = candidate.source("sidecar")
+        if sidecar is None or header.state != "ready":
+            return
+        name = sidecar.path.rpartition("/")[2]
+        for answer in self._chain.ask(candidate, header):
+            problems = answer.finding.problems if answer.finding is not None else ()
+            reasons = [problem.reason for problem in problems]
+            if answer.error is not None:
+                reasons.append(answer.error.reason)
+            yield from (Fault(candidate.path, "sidecar", f"{name}: {reason}") for reason in reasons)
+
+
+def _candidate(checkpoint: Checkpoint) -> Candidate:
+    """As the walk would find it now. Raises OSError."""
+    path = Path(checkpoint.path)
+    status = path.stat()
+    target = str(path.resolve()) if path.is_symlink() else None
+    stamp, parts = stamp_of(status), ""
+    if path.is_dir():
+        with os.scandir(path) as entries:
+            found = find_parts(str(path), path.resolve().name, list(entries))
+        if found is None:
+            raise FileNotFoundError(checkpoint.path)
+        stamp, parts = found.stamp, found.digest
+    sources = Walk.sources_of(str(path.parent), path.name)
+    return Candidate(checkpoint.root, checkpoint.rel_path, stamp, sources, target, parts)
+
+
+def _said_otherwise(checkpoint: Checkpoint, candidate: Candidate, fingerprint: str) -> bool:
+    """Whether a fingerprint was computed before, of a file of the same size and time, and was another one."""
+    before = checkpoint.weights.fingerprint if checkpoint.weights is not None else None
+    mtime = datetime.fromisoformat(checkpoint.mtime).timestamp()
+    same = checkpoint.size_bytes == candidate.stamp.size and abs(candidate.stamp.mtime_ns / 1e9 - mtime) < TIMES_DIFFER
+    return before is not None and same and before != fingerprint
