@@ -133,11 +133,11 @@ class Catalog:
             )
 
     def _tiers(self, *, use_wandb: bool) -> list[Resolver]:
-        """The order of trust. The W&B tier's seat is between the two: ``use_wandb`` is for it."""
-        from catalogdb.resolve import InferenceResolver, SidecarResolver  # noqa: PLC0415  # as in scan
+        """The order of trust. The W&B tier's seat is before the last: ``use_wandb`` is for it."""
+        from catalogdb.resolve import EmbeddedResolver, InferenceResolver, SidecarResolver  # noqa: PLC0415  # as in scan
 
         del use_wandb
-        return [SidecarResolver(), InferenceResolver()]
+        return [EmbeddedResolver(), SidecarResolver(), InferenceResolver()]
 
     def rank(
         self,

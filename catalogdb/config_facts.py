@@ -7,6 +7,15 @@ from dataclasses import dataclass
 
 ARCHITECTURE_KEYS = ("architecture_name", "architectures", "architecture")
 
+MODEL_PARAMETERS: Mapping[str, str] = {
+    "architecture_name": "architecture",
+    "encoder_name": "backbone",
+    "decoder_name": "decoder",
+    "head_name": "head",
+    "loss_name": "loss",
+}
+"""Keys of a module's hyperparameters that name what a field names."""
+
 INTERPOLATION = "${"
 """OmegaConf's ``${…}``: what stands there is not the value."""
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import os
 import re
-import secrets
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -17,9 +15,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic import create_model as create_pydantic_model
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from catalogdb.documents import Unterminated, format_document, read_document
+from catalogdb.documents import Unterminated, read_document
 from catalogdb.errors import MetadataError
 from catalogdb.records import Mode, Scalar, sidecar_path
+from catalogdb.sidecars import write_sidecar
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +67,13 @@ def _version(value: object) -> object:
     """Unquoted, ``1.0`` is a number."""
     return str(value) if isinstance(value, float) else value
 
+
+UNKNOWN = "unknown"
+"""What stands in a sidecar where the format wants a name and none is known."""
+
+PLACEHOLDERS = "unknown"
+"""A key that a sidecar may have beside those of V1: the dotted places of values that only stand there because V1
+requires them. To V1 it is one of the keys that people add."""
 
 _BIGGEST = 2**63 - 1
 
@@ -257,6 +263,20 @@ def salvage(document: Mapping[str, Any], path: str) -> tuple[dict[str, Any], lis
     return known, errors
 
 
+def without_placeholders(known: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """``known`` without the values that ``document`` lists as unknown."""
+    rest = _unshared(known)
+    listed = document.get(PLACEHOLDERS)
+    for place in listed if isinstance(listed, list) else ():
+        *above, name = str(place).split(".")
+        holder: Any = rest
+        for key in above:
+            holder = holder.get(key) if isinstance(holder, dict) else None
+        if isinstance(holder, dict):
+            holder.pop(name, None)
+    return cast("dict[str, Any]", rest)
+
+
 def _examine(document: Mapping[str, Any], path: str) -> tuple[dict[str, Any], list[MetadataError]]:
     """The values that are valid, and an error for each that isn't and each required one that is missing."""
     rest = _unshared({name: document[name] for name in _PartialMetadata.model_fields if name in document})
@@ -353,31 +373,9 @@ def save_metadata(metadata: CheckpointMetadataV1, checkpoint_path: str | Path) -
     An existing file keeps its mode. Raises MetadataError, before anything is written, for values that aren't valid
     (maps can be changed behind the model's back), and OSError, with the old sidecar untouched and nothing left behind.
     """
-    target = Path(sidecar_path(os.fspath(checkpoint_path)))
-    checked = parse_metadata(metadata.model_dump(warnings=False), str(target))
-    try:
-        data = format_document(checked.model_dump(exclude_none=True)).encode()
-    except UnicodeEncodeError as error:
-        raise MetadataError(str(target), "holds text that is no valid Unicode") from error
-    temporary = target.with_name(f".catalogdb-{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            with contextlib.suppress(FileNotFoundError):
-                os.fchmod(file.fileno(), target.stat().st_mode & 0o7777)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    with contextlib.suppress(OSError):  # the file is in its place; some network filesystems can't sync a folder
-        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    return target
+    target = sidecar_path(os.fspath(checkpoint_path))
+    checked = parse_metadata(metadata.model_dump(warnings=False), target)
+    return write_sidecar(checked.model_dump(exclude_none=True), checkpoint_path)
 
 
 class CheckpointCatalogEntry(BaseModel):

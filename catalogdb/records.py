@@ -36,6 +36,12 @@ TIERS: tuple[Tier, ...] = ("yaml", "wandb", "legacy")
 CHECKPOINT_SUFFIXES: tuple[str, ...] = (".ckpt", ".pt", ".pth", ".pth.tar", ".bin", ".safetensors")
 """What a checkpoint's name ends with, unless the settings say otherwise."""
 
+EMBEDDED_KEY = "catalogdb_metadata"
+"""Where in a checkpoint its own record stands: the V1 metadata of the very state that was saved, as plain values."""
+
+DRIFT = "drift: "
+"""What a problem begins with that names two values of one thing: the checkpoint's own, and its sidecar's."""
+
 
 class Stamp(NamedTuple):
     """What ``stat`` says about a file: enough to tell whether it changed, and to know it again after a move."""
@@ -182,6 +188,9 @@ class CheckpointHeader:
     ``checksums`` and ``storages`` go with ``tensors``, one each: the CRC-32 of the storage and its name in the file,
     null where the container keeps none. ``weights_prefix`` is what wraps every name (``module.``). ``storage_bytes``
     are all tensors' bytes, ``weights_bytes`` those of the weights: between them is optimizer state and the like.
+
+    ``embedded`` is what stands under EMBEDDED_KEY, as it stands: nothing in it is validated. ``whole`` is False where
+    only the start of the file was looked at: what isn't there may be in the rest.
     """
 
     format: str | None
@@ -205,6 +214,8 @@ class CheckpointHeader:
     weights_bytes: int | None = None
     storage_bytes: int | None = None
     model: ModelIdentity | None = None
+    embedded: Mapping[str, Any] | None = None
+    whole: bool = True
 
 
 class Origin(NamedTuple):

@@ -8,9 +8,9 @@ from typing import Any
 from catalogdb.formats.container import Container
 from catalogdb.formats.frameworks import STATE_DICT_KEYS, Facts, read_facts
 from catalogdb.formats.pickle_values import Tensor
-from catalogdb.formats.plain import as_mapping, top_scalars
+from catalogdb.formats.plain import as_mapping, as_plain, top_scalars
 from catalogdb.formats.weights import find_state_dict, weigh
-from catalogdb.records import CheckpointHeader
+from catalogdb.records import EMBEDDED_KEY, CheckpointHeader
 
 _NO_FACTS = Facts()
 
@@ -42,6 +42,7 @@ def read_contents(container: Container) -> CheckpointHeader:
         weights_prefix=None if weighed is None else weighed.prefix,
         weights_bytes=own,
         storage_bytes=stored,
+        embedded=None if mapping is None else as_plain(mapping.get(EMBEDDED_KEY)),
         bytes_read=container.bytes_read,
     )
 

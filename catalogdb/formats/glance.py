@@ -1,6 +1,7 @@
 """A look at the start and the end of a Lightning checkpoint: is it whole, and which epoch and step is it of?
 
-Two small reads instead of a header's many: enough to hold a sidecar against the file. Lightning's dictionary begins
+Two small reads instead of a header's many: enough to hold a sidecar against the file, and to read the record that
+MetadataCallback embeds right behind them. Lightning's dictionary begins
 with ``epoch``, ``global_step`` and ``pytorch-lightning_version`` (``lightning/pytorch/trainer/connectors/
 checkpoint_connector.py``, ``dump_checkpoint``), and ``torch.save`` writes the pickle as the first entry of the zip,
 uncompressed (``torch/serialization.py``, ``_save``).
@@ -11,10 +12,19 @@ from __future__ import annotations
 import os
 import re
 import struct
+from typing import Any
 
-from catalogdb.records import CheckpointHeader
+from catalogdb.formats.limits import DEFAULT
+from catalogdb.formats.pickle_reader import read_pickle
+from catalogdb.formats.plain import as_mapping, as_plain, mapping_at
+from catalogdb.formats.source import Refused
+from catalogdb.records import EMBEDDED_KEY, CheckpointHeader
 
-START = 512
+START = 4096
+SMALLEST = 512
+LONG_START = 1 << 16
+"""What is read where a record is there and doesn't end within START."""
+
 END = struct.Struct("<4s36xQQ4s4xQ4x4s18x")
 """What ``torch.save`` ends a zip with, always in the 64-bit form (APPNOTE 4.3.14 to 4.3.16): the end record's
 signature, size and offset of the central directory; the locator's, and where the record lies; the old end record's."""
@@ -34,6 +44,15 @@ BEGINNING = re.compile(
 """Opcodes of protocol 2 up to the version: a dictionary's first three items, ints in one, two or four bytes."""
 
 
+_KEY = EMBEDDED_KEY.encode("ascii")
+RECORD = b"X" + len(_KEY).to_bytes(4, "little") + _KEY
+"""The embedded record's key, if it stands behind the version; BINPUT and one byte are between them."""
+
+AFTER_RECORD = b"X\x0a\x00\x00\x00state_dict"
+END_OF_PICKLE = b"u."
+"""SETITEMS, STOP: with them what stands before AFTER_RECORD is a pickle of its own."""
+
+
 def glance(path: str) -> CheckpointHeader | None:
     """Epoch, step and version of a whole Lightning checkpoint; None for anything else, which wants ``read_header``.
 
@@ -42,10 +61,12 @@ def glance(path: str) -> CheckpointHeader | None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         size = os.fstat(descriptor).st_size
-        if size < START + END.size:
+        if size < SMALLEST:
             return None
         start = os.pread(descriptor, START, 0)
         end = os.pread(descriptor, END.size, size - END.size)
+        if RECORD in start and AFTER_RECORD not in start:
+            start = os.pread(descriptor, LONG_START, 0)
     finally:
         os.close(descriptor)
     if not _is_whole(end, size):
@@ -70,14 +91,33 @@ def _read_beginning(start: bytes) -> CheckpointHeader | None:
     epoch, step = _number(found, "epoch"), _number(found, "step")
     if epoch < 0 or step < 0:
         return None
+    embedded = None
+    if start.startswith(RECORD, found.end() + 1):
+        embedded = _read_record(start, found.start())
+        if embedded is None:
+            return None
     return CheckpointHeader(
         format="torch_zip",
         framework="lightning",
         framework_version=found["version"].decode("ascii"),
         epoch=epoch,
         global_step=step,
-        bytes_read=START + END.size,
+        bytes_read=len(start) + END.size,
+        embedded=embedded,
+        whole=False,
     )
+
+
+def _read_record(start: bytes, pickle_at: int) -> dict[str, Any] | None:
+    """The embedded record; None where it is anything but plain values, or doesn't end in ``start``."""
+    end = start.find(AFTER_RECORD, pickle_at)
+    if end < 0:
+        return None
+    try:
+        checkpoint = read_pickle(start[pickle_at:end] + END_OF_PICKLE, DEFAULT)
+    except Refused:
+        return None
+    return as_plain(mapping_at(as_mapping(checkpoint) or {}, EMBEDDED_KEY))
 
 
 def _number(found: re.Match[bytes], name: str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from catalogdb.formats.pickle_values import ITEM_SIZES, GlobalRef, Stub, TensorRef
 from catalogdb.records import Scalar
@@ -18,6 +18,7 @@ MAX_NODES = 100_000
 MAX_DEPTH = 32
 MAX_LIST = 32
 MAX_TOP = 256
+MAX_PLAIN = 20_000
 MAX_NAME = 512
 MAX_STRING = 4096
 
@@ -87,6 +88,34 @@ def flatten(value: object, read_tensor: ReadTensor) -> dict[str, Scalar]:
         elif below is None:
             nodes += _add_list(found, name, entry[1], read_tensor)
     return found
+
+
+def as_plain(value: object) -> dict[str, Any] | None:
+    """A mapping out of mappings, lists and scalars, copied; None for anything else, or where something else is in it.
+
+    Bounded in nodes and depth, since parts may stand in several places.
+    """
+    left = iter(range(MAX_PLAIN))
+    copied = _copied(value, MAX_DEPTH, left) if as_mapping(value) is not None else _SKIPPED
+    return cast("dict[str, Any]", copied) if copied is not _SKIPPED and next(left, None) is not None else None
+
+
+def _copied(value: object, depth: int, left: Iterator[int]) -> object:
+    if next(left, None) is None or depth == 0:
+        return _SKIPPED
+    value = _unwrapped(value)
+    kind = type(value)
+    if value is None or kind in (str, int, float, bool):
+        return value
+    mapping = as_mapping(value)
+    if mapping is not None:
+        copy = {key: _copied(item, depth - 1, left) for key, item in mapping.items() if type(key) is str}
+        return _SKIPPED if len(copy) < len(mapping) or _SKIPPED in copy.values() else copy
+    elements = _elements(value)
+    if elements is None:
+        return _SKIPPED
+    items = [_copied(item, depth - 1, left) for item in elements]
+    return _SKIPPED if _SKIPPED in items else items
 
 
 def top_scalars(mapping: Mapping[Any, Any], read_tensor: ReadTensor) -> dict[str, Scalar]:

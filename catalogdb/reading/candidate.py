@@ -56,7 +56,7 @@ class CandidateReader:
 
     def read(self, candidate: Candidate) -> Reading:
         try:
-            if candidate.source("sidecar") is not None and not self._full and not candidate.is_folder:
+            if not self._full and not candidate.is_folder:
                 reading = self._glance(candidate)
                 if reading is not None:
                     return reading
@@ -71,18 +71,25 @@ class CandidateReader:
         return self._merged(candidate, header, self._chain.ask(candidate, header))
 
     def _glance(self, candidate: Candidate) -> Reading | None:
-        """The fast path: a sidecar without fault that agrees with the epoch and step of the file; else None.
+        """The fast path: a record in the file, or a sidecar that agrees with its epoch and step, without fault.
 
-        It has to have the metric that was monitored as well: without it, the file's own score counts.
+        None where it isn't to be taken: a sidecar alone has to have the monitored metric as well, since without it the
+        file's own score counts.
         """
         header = glance(candidate.path)
         if header is None or candidate.source("marker") is not None:
             return None
-        answers = self._chain.ask(candidate, header)
-        found = next((answer.finding for answer in answers if answer.tier == "yaml"), None)
-        if found is None or found.problems or "monitor" not in found.fields:
+        if header.embedded is None and candidate.source("sidecar") is None:
             return None
-        return self._merged(candidate, header, answers) if found.fields["monitor"].value in found.metrics else None
+        answers = self._chain.ask(candidate, header)
+        found = [answer.finding for answer in answers if answer.tier == "yaml" and answer.finding is not None]
+        if not found or any(finding.problems for finding in found):
+            return None
+        if header.embedded is None:
+            monitor = found[0].fields.get("monitor")
+            if monitor is None or monitor.value not in found[0].metrics:
+                return None
+        return self._merged(candidate, header, answers)
 
     def _merged(self, candidate: Candidate, header: CheckpointHeader, answers: tuple[Answer, ...]) -> Reading:
         state = state_of(header.state, candidate.stamp, now=self._clock())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from catalogdb.resolve.base import Hints, Resolver
 from catalogdb.resolve.chain import Answer, ResolverChain, merge
+from catalogdb.resolve.embedded import EmbeddedResolver
 from catalogdb.resolve.inference import InferenceResolver
 from catalogdb.resolve.sidecar import SidecarResolver
 
 __all__ = [
     "Answer",
+    "EmbeddedResolver",
     "Hints",
     "InferenceResolver",
     "Resolver",

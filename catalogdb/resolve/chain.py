@@ -8,6 +8,7 @@ from functools import reduce
 
 from catalogdb.errors import ResolverError
 from catalogdb.records import (
+    DRIFT,
     FIELD_NAMES,
     Candidate,
     CheckpointHeader,
@@ -123,7 +124,8 @@ def _differences(
     if metrics and finding.metrics:
         found += disagreements(metrics, finding.metrics)
     for name, one, other in found:
-        yield Problem(candidate.path, other.origin.tier, difference(name, one, other))
+        drift = DRIFT if "sidecar" in (one.origin.role, other.origin.role) else ""
+        yield Problem(candidate.path, other.origin.tier, f"{drift}{difference(name, one, other)}; the first counts")
 
 
 def _merged(params: Sequence[tuple[ParamGroup, ...]]) -> tuple[ParamGroup, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 
-from catalogdb.config_facts import ConfigFacts, is_known
+from catalogdb.config_facts import MODEL_PARAMETERS, ConfigFacts, is_known
 from catalogdb.errors import ResolverError
 from catalogdb.records import (
     Candidate,
@@ -27,7 +27,7 @@ from catalogdb.resolve.config import ConfigParams, read_config
 from catalogdb.resolve.documents import PerSource
 from catalogdb.resolve.names import counters, experiment, path_patterns
 from catalogdb.resolve.own_score import callback_of, own_scores
-from catalogdb.resolve.params import MODEL_PARAMETERS, merge_params
+from catalogdb.resolve.params import merge_params
 from catalogdb.resolve.proven import proven_fields
 
 HYPER_PARAMETERS: Mapping[str, str] = {**MODEL_PARAMETERS, "max_epochs": "max_epochs"}

@@ -8,15 +8,6 @@ from functools import lru_cache
 from catalogdb.config_facts import INTERPOLATION
 from catalogdb.records import ParamGroup, Scalar
 
-MODEL_PARAMETERS: Mapping[str, str] = {
-    "architecture_name": "architecture",
-    "encoder_name": "backbone",
-    "decoder_name": "decoder",
-    "head_name": "head",
-    "loss_name": "loss",
-}
-"""Keys of a checkpoint's ``hyper_parameters`` that name what a field names."""
-
 MAX_PARAMS = 4096
 MAX_ITEMS = 32
 MAX_TEXT = 4096

@@ -1,79 +1,38 @@
-"""The first tier: the V1 sidecar beside a checkpoint, believed as far as the checkpoint's own header agrees."""
+"""The V1 sidecar beside a checkpoint, believed as far as the checkpoint itself agrees."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
-from operator import is_
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 
-from catalogdb.config_facts import is_known
+from catalogdb.config_facts import MODEL_PARAMETERS, is_known
 from catalogdb.errors import MetadataError, ResolverError
-from catalogdb.headlines import HEADLINES
-from catalogdb.metadata import SHARED_SECTIONS, salvage
-from catalogdb.records import (
-    Candidate,
-    CheckpointHeader,
-    Finding,
-    Origin,
-    Param,
-    ParamGroup,
-    Problem,
-    Scope,
-    Tier,
-    Value,
-)
+from catalogdb.metadata import PLACEHOLDERS, salvage, without_placeholders
+from catalogdb.records import DRIFT, Candidate, CheckpointHeader, Finding, Origin, Problem, Tier, Value, sidecar_path
 from catalogdb.resolve.base import Hints
 from catalogdb.resolve.documents import read_source
-from catalogdb.resolve.headline import monitored_headline
+from catalogdb.resolve.embedded import EmbeddedResolver
 from catalogdb.resolve.names import counters
 from catalogdb.resolve.own_score import own_scores
-from catalogdb.resolve.params import MODEL_PARAMETERS, flatten
+from catalogdb.resolve.record import FIELDS, OF_THE_STEP, RecordReader, Said, contradiction, in_one_line
+from catalogdb.resolve.trust import difference, disagreements
 
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "exp_name": ("exp_name",),
-    "architecture": ("model", "architecture"),
-    "backbone": ("model", "encoder", "model_name"),
-    "decoder": ("model", "decoder", "name"),
-    "head": ("model", "head", "name"),
-    "loss": ("model", "loss", "name"),
-    "epoch": ("training", "epoch"),
-    "global_step": ("training", "global_step"),
-    "max_epochs": ("training", "max_epochs"),
-    "training_phase": ("training", "training_phase"),
-    "monitor": ("checkpointing", "monitor"),
-    "monitor_mode": ("checkpointing", "mode"),
-    "created_at": ("created_at",),
-    "wandb_run_id": ("wandb_run_id",),
-    "precision": ("metrics", "precision"),
-    "recall": ("metrics", "recall"),
-    "hmean": ("metrics", "hmean"),
-    "validation_loss": ("metrics", "validation_loss"),
-}
-"""Field → its place in the sidecar."""
-
-OF_THE_STEP = ("epoch", "global_step", "created_at", *HEADLINES)
-"""Fields that belong to one step: a sidecar of another step says nothing about them."""
-
-MAX_SHARED = 1024
-SHOWN_ERRORS = 3
-
-
-@lru_cache(maxsize=4096)
-def _origin(key: str, scope: Scope = "checkpoint") -> Origin:
-    return Origin("yaml", "sidecar", "", key, scope)
-
-
-_FIELD_KEYS = {".".join(keys) for keys in FIELDS.values()}
-_PLACES = tuple((field, keys, _origin(".".join(keys))) for field, keys in FIELDS.items())
-_PLACES_OF_RUN = tuple(place for place in _PLACES if place[1][0] in SHARED_SECTIONS)
-_PLACES_OF_FILE = tuple(place for place in _PLACES if place[1][0] not in SHARED_SECTIONS)
+NOT_USED = "its metrics are not used"
+NOTHING_USED = "nothing of it is used"
+TEXTS = FIELDS.keys() - set(OF_THE_STEP)
+_SCORE = Origin("legacy", "header", "", "callbacks.ModelCheckpoint.best_k_models", "checkpoint")
 
 
 class SidecarResolver:
-    """Reads ``X.metadata.yaml``. Values that aren't valid are left out one by one, each with a problem."""
+    """Reads ``X.metadata.yaml``. Values that aren't valid are left out one by one, each with a problem.
+
+    What is of another step than the file, or states another number for what the file states itself, is ``drift``: then
+    nothing in it counts that belongs to a step, and nothing at all unless it names the file's own run.
+    """
 
     def __init__(self) -> None:
-        self._made: dict[tuple[int, ...], tuple[tuple[object, ...], dict[str, Value], tuple[ParamGroup, ...]]] = {}
+        self._reader = RecordReader("sidecar")
+        self._embedded = EmbeddedResolver()
 
     @property
     def name(self) -> Tier:
@@ -89,44 +48,77 @@ class SidecarResolver:
             known, errors = salvage(document, source.path)
         except MetadataError as error:
             raise ResolverError("yaml", source.path, str(error.reason)) from error
-        problems = [Problem(source.path, "yaml", _in_one_line(errors))] if errors else []
-        of_run, params = self._of_run(known)
-        fields = {**_fields(known, _PLACES_OF_FILE), **of_run}
-        metrics = _metrics(known, fields, hints.header, candidate.link_target or candidate.path)
-        contradiction = contradicts(fields, stated_counters(candidate, hints.header))
-        if contradiction is not None:
-            other = other_model(fields, hints.header)
-            if other is not None:
-                return Finding(problems=(Problem(source.path, "yaml", other),))
-            problems.append(Problem(source.path, "yaml", contradiction))
-            metrics = {}
-            for field in OF_THE_STEP:
-                fields.pop(field, None)
-        return Finding(fields, metrics, params, tuple(problems))
+        if PLACEHOLDERS in document:
+            known = without_placeholders(known, document)
+        problems = [Problem(source.path, "yaml", in_one_line(errors))] if errors else []
+        scores = own_scores(hints.header, candidate.link_target or candidate.path)
+        said = self._reader.read(known, proven=scores)
+        stated = known.get("checkpoint_path")
+        place = stated if isinstance(stated, str) else ""
+        drift = self._drift(candidate, hints.header, said, scores)
+        is_strange = not _names(place, candidate) and not _same_run(said, place, candidate)
+        if drift is None:
+            drift = self._of_another(candidate, hints.header, said, scores, place, is_strange=is_strange)
+            is_strange |= drift is not None
+        if drift is not None:
+            said = Said({}, {}, ()) if is_strange else said
+            used = NOTHING_USED if is_strange else NOT_USED
+            problems.append(Problem(source.path, "yaml", f"{DRIFT}{drift}; {used}"))
+            said.forget_step()
+        else:
+            problems += self._differing_texts(candidate, hints.header, said)
+        return Finding(said.fields, said.metrics, said.params, tuple(problems))
 
-    def _of_run(self, known: Mapping[str, object]) -> tuple[Mapping[str, Value], tuple[ParamGroup, ...]]:
-        """Fields and parameters out of the sections that the sidecars of a run have in common.
+    def _drift(
+        self, candidate: Candidate, header: CheckpointHeader, said: Said, scores: Mapping[str, float]
+    ) -> str | None:
+        """In which number the checkpoint itself and the sidecar differ, with both values."""
+        other = contradiction(said.fields, stated_counters(candidate, header))
+        if other is not None:
+            return other_model(said.fields, header) or other
+        found = disagreements(self._stated(candidate, header, scores), said.metrics)
+        return difference(*found[0]) if found else None
 
-        ``salvage`` gives the same objects for equal sections, so that they are known again by identity.
+    def _of_another(
+        self,
+        candidate: Candidate,
+        header: CheckpointHeader,
+        said: Said,
+        scores: Mapping[str, float],
+        place: str,
+        *,
+        is_strange: bool,
+    ) -> str | None:
+        """Why a sidecar whose numbers agree is another file's all the same: it names one, and nothing confirms it.
+
+        Where only the start of the file was looked at, that is as good as a reason to look at the rest.
         """
-        sections = {name: known[name] for name in SHARED_SECTIONS if name in known}
-        objects = tuple(sections.values())
-        key = tuple(map(id, objects))
-        made = self._made.get(key)
-        if made is not None and all(map(is_, made[0], objects)):
-            return made[1], made[2]
-        params = (Param(name, value, _origin(name)) for name, value in flatten(sections) if name not in _FIELD_KEYS)
-        group = ParamGroup(tuple(params))
-        fields = _fields(sections, _PLACES_OF_RUN)
-        if len(self._made) >= MAX_SHARED:
-            self._made.clear()
-        self._made[key] = objects, fields, (group,) if group.params else ()
-        return fields, self._made[key][2]
+        if _names(place, candidate) or not said.metrics.keys().isdisjoint(self._stated(candidate, header, scores)):
+            return None
+        if _belongs_to_another(place, candidate):
+            return f"is the sidecar of {place}, which is another file"
+        if is_strange and not header.whole:
+            return f"may be the sidecar of another file, {place}"
+        return other_model(said.fields, header) if is_strange else None
 
+    def _differing_texts(self, candidate: Candidate, header: CheckpointHeader, said: Said) -> Iterator[Problem]:
+        """What isn't a number of the step, and other than in the record in the file: that counts, and both are told."""
+        embedded = self._embedded.finding(candidate, header)
+        if embedded is None:
+            return
+        for field in sorted(TEXTS & embedded.fields.keys() & said.fields.keys()):
+            one, other = embedded.fields[field], said.fields[field]
+            if str(one.value).rpartition("/")[2] != str(other.value).rpartition("/")[2]:  # W&B's id may stand alone
+                reason = f"{DRIFT}{difference(field, one, other)}; the first counts"
+                yield Problem(candidate.path, "yaml", reason)
 
-def _in_one_line(errors: Sequence[MetadataError]) -> str:
-    said = "; ".join(f"{error.field}: {error.reason}" for error in errors[:SHOWN_ERRORS])
-    return said if len(errors) <= SHOWN_ERRORS else f"{said}; and {len(errors) - SHOWN_ERRORS} more"
+    def _stated(
+        self, candidate: Candidate, header: CheckpointHeader, scores: Mapping[str, float]
+    ) -> Mapping[str, Value]:
+        """The metrics that the checkpoint itself states."""
+        stated = {name: Value(score, _SCORE) for name, score in scores.items()}
+        embedded = self._embedded.finding(candidate, header)
+        return {**stated, **embedded.metrics} if embedded is not None else stated
 
 
 def other_model(fields: Mapping[str, Value], header: CheckpointHeader) -> str | None:
@@ -148,54 +140,32 @@ def stated_counters(candidate: Candidate, header: CheckpointHeader) -> Mapping[s
     }
 
 
-def contradicts(fields: Mapping[str, Value], stated: Mapping[str, int]) -> str | None:
-    """Why the sidecar's numbers are those of another state than the file's; None where nothing says so.
+def _names(place: str, candidate: Candidate) -> bool:
+    """Whether a sidecar's ``checkpoint_path`` is this file's, as far as it goes."""
+    return candidate.path.endswith(f"/{place}") or place == candidate.path
 
-    The step decides where both state it: a sidecar rewritten at a later save has the later step. An epoch is only
-    compared where one of them has no step.
+
+def _belongs_to_another(place: str, candidate: Candidate) -> bool:
+    """Whether ``checkpoint_path`` leads to another checkpoint that is there.
+
+    A file that has moved leaves nothing behind; one that was copied, or whose sidecar was mixed up, does.
     """
-    for field in ("global_step", "epoch"):
-        if field not in stated or field not in fields:
+    if not place:
+        return False
+    above = candidate.path.rsplit("/", place.count("/") + 1)[0]
+    for named in (place,) if place.startswith("/") else (f"{above}/{place}", f"{candidate.root}/{place}"):
+        try:
+            if not Path(named).samefile(candidate.path):
+                elsewhere = named.rpartition("/")[0] != candidate.path.rpartition("/")[0]
+                return elsewhere or sidecar_path(named) == sidecar_path(candidate.path)
+        except (OSError, ValueError):
             continue
-        value = fields[field].value
-        if value == stated[field]:
-            return None
-        return f"is about {field} {value}, but the checkpoint is of {field} {stated[field]}; its metrics are not used"
-    return None
+    return False
 
 
-def _fields(known: Mapping[str, object], places: Iterable[tuple[str, tuple[str, ...], Origin]]) -> dict[str, Value]:
-    fields: dict[str, Value] = {}
-    for field, keys, origin in places:
-        value: object = known
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        if value is not None and is_known(value):
-            fields[field] = Value(value, origin)
-    return fields
-
-
-def _metrics(
-    known: Mapping[str, object], fields: Mapping[str, Value], header: CheckpointHeader, path: str
-) -> dict[str, Value]:
-    """All metrics under their names. The monitored one, where only its headline is written down, by that value."""
-    found: dict[str, Value] = {}
-    section = known.get("metrics")
-    additional = section.get("additional_metrics") if isinstance(section, dict) else None
-    if isinstance(additional, dict):
-        for name, value in additional.items():
-            found[name] = Value(value, _origin(f"metrics.additional_metrics.{name}"))
-    for field in HEADLINES:
-        if field in fields:
-            found.setdefault(field, fields[field])
-    if "monitor" in fields:
-        monitor = str(fields["monitor"].value)
-        headline = monitored_headline(monitor)
-        if (
-            headline is not None
-            and headline in fields
-            and monitor not in found
-            and monitor not in own_scores(header, path)
-        ):
-            found[monitor] = fields[headline]
-    return found
+def _same_run(said: Said, place: str, candidate: Candidate) -> bool:
+    """Whether a sidecar of another step is at least of the file's own run: it names its folder."""
+    folders = candidate.path.split("/")[:-1]
+    named = place.split("/")[:-1][-2:]
+    name = said.fields.get("exp_name")
+    return (len(named) == 2 and folders[-2:] == named) or (name is not None and name.value in folders)

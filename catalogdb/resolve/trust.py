@@ -111,8 +111,8 @@ def _decimals(value: Value) -> int:
 
 
 def difference(name: str, one: Value, other: Value) -> str:
-    """``val/loss is 0.31 by ../metrics.csv, but 0.44 by the file's name; the first counts``."""
-    return f"{name} is {_said(one)}, but {_said(other)}; the first counts"
+    """``val/loss is 0.31 by ../metrics.csv, but 0.44 by the file's name``."""
+    return f"{name} is {_said(one)}, but {_said(other)}"
 
 
 def _said(value: Value) -> str:

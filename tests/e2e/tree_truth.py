@@ -11,7 +11,7 @@ from typing import Any
 from catalogdb.records import FIELD_NAMES, Checkpoint
 from tests.e2e.tree_files import size_of
 from tests.e2e.tree_training import Keeper, KeeperState, Written
-from tests.e2e.trees import Entry, Tree, telling_parts, told_by_name
+from tests.e2e.trees import Entry, Sidecar, Tree, telling_parts, told_by_name
 
 HEADLINES = {
     "precision": "val/precision",
@@ -126,6 +126,8 @@ class Truth:
             for place in entry.sidecar.invalid:
                 self.sidecar[place] = _ABSENT
             self.believed = entry.sidecar.save is written.save
+            if not self.believed and not self._names_its_run(entry.sidecar):
+                self.sidecar = None
         self.config_path = expected_config(tree, path)
         self.config = tree.configs[self.config_path] if self.config_path is not None else None
         self.hyper_parameters: Mapping[str, object] = {}
@@ -134,6 +136,11 @@ class Truth:
         elif whole and written.kind == "safetensors":
             self.hyper_parameters = {"format": "pt"}
         self.needs_weights = self.needs_hyper_parameters = whole
+
+    def _names_its_run(self, sidecar: Sidecar) -> bool:
+        """One of another save that isn't even known to be of this run is no one's."""
+        folders, name = str(self.tree.disk(self.path)).split("/")[:-1], self.run.exp_name
+        return (name in folders and "exp_name" not in sidecar.invalid) or folders[-2:] == [name, "checkpoints"]
 
     def sidecar_suffices(self) -> bool:
         """Whether a scan may take a Lightning file's epoch and step alone, and all else from beside it."""

@@ -244,25 +244,25 @@ def test_a_run_s_parameters_come_after_the_checkpoint_s_own() -> None:
 DIFFERING: list[tuple[Value, Value, str | None]] = [
     (SIDECAR, value(0.5000001, "legacy", "metrics"), None),
     (SIDECAR, value(0.504, "legacy", "metrics"), None),
-    (SIDECAR, ON_THE_STEP, "m is 0.5 by the sidecar, but 0.3 by ../metrics.csv; the first counts"),
-    (SIDECAR, HEADER_SAYS, "m is 0.5 by the sidecar, but 0.4 by the file; the first counts"),
+    (SIDECAR, ON_THE_STEP, "drift: m is 0.5 by the sidecar, but 0.3 by ../metrics.csv; the first counts"),
+    (SIDECAR, HEADER_SAYS, "drift: m is 0.5 by the sidecar, but 0.4 by the file; the first counts"),
     (SIDECAR, SUMMARY, None),
     (SIDECAR, IN_CONFIG, None),
     (SIDECAR, value(float("nan"), "legacy", "metrics"), None),
     (
         SIDECAR,
         value(float("inf"), "legacy", "header"),
-        "m is 0.5 by the sidecar, but inf by the file; the first counts",
+        "drift: m is 0.5 by the sidecar, but inf by the file; the first counts",
     ),
     (value(0.43587, "yaml"), Value(0.436, Origin("legacy", "name", "", "m=0.436", "checkpoint")), None),
     (value(0.43587, "yaml"), Value(0.44, Origin("legacy", "name", "", "m=0.44", "checkpoint")), None),
     (
         value(0.43587, "yaml"),
         Value(0.45, Origin("legacy", "name", "", "m=0.45", "checkpoint")),
-        "m is 0.43587 by the sidecar, but 0.45 by the file's name; the first counts",
+        "drift: m is 0.43587 by the sidecar, but 0.45 by the file's name; the first counts",
     ),
     (AT_STEP, ON_THE_STEP, "m is 0.3 by ../metrics.csv, but 0.2 by W&B; the first counts"),
-    (EMBEDDED, SIDECAR, "m is 0.6 by the record in the file, but 0.5 by the sidecar; the first counts"),
+    (EMBEDDED, SIDECAR, "drift: m is 0.6 by the record in the file, but 0.5 by the sidecar; the first counts"),
 ]
 
 
@@ -285,7 +285,7 @@ def test_epochs_and_steps_are_compared_as_well_and_names_are_not() -> None:
         Answer("legacy", finding("legacy", epoch=4, global_step=40, exp_name="b")),
     )
     assert [problem.reason for problem in resolution.problems] == [
-        "epoch is 3 by the sidecar, but 4 by the file's name; the first counts"
+        "drift: epoch is 3 by the sidecar, but 4 by the file's name; the first counts"
     ]
 
 

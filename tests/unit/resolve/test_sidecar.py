@@ -174,7 +174,7 @@ def test_a_sidecar_counts_for_the_step_that_the_file_is_of(
     tmp_path: Path, about: CheckpointHeader, name: str, believed: bool
 ) -> None:
     """The header says which, else the file's name; the step decides before the epoch."""
-    found = candidate(tmp_path, f"run/checkpoints/{name}", sidecar=DOCUMENT)
+    found = candidate(tmp_path, f"exp/checkpoints/{name}", sidecar=DOCUMENT)
     finding = sidecar_of(found, about)
     if believed:
         assert finding.fields.keys() >= OF_THE_STEP
