@@ -29,7 +29,7 @@ from catalogdb.records import (
     UpgradeReport,
 )
 from catalogdb.settings import Settings, load_settings, normalise_url
-from catalogdb.store import CatalogStatus, SqlResult, Store
+from catalogdb.store import CatalogStatus, Lease, SqlResult, Store
 
 if TYPE_CHECKING:
     import pandas
@@ -131,6 +131,10 @@ class Catalog:
                 on_progress=on_progress,
                 on_change=on_change,
             )
+
+    def lease(self, roots: Sequence[str]) -> Lease:
+        """The right to watch roots, for ``catalogdb watch``."""
+        return self._store.lease(roots)
 
     def _tiers(self, *, use_wandb: bool) -> list[Resolver]:
         """The order of trust. The W&B tier's seat is before the last: ``use_wandb`` is for it."""

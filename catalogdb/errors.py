@@ -45,6 +45,10 @@ class RootError(CatalogError):
     """A root that can't be scanned: it isn't there, isn't a directory, or can't be listed."""
 
 
+class AlreadyWatched(CatalogError):
+    """Another living watcher has the root."""
+
+
 class DatabaseError(CatalogError):
     """The catalog's file can't be opened, read or written."""
 

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from catalogdb.discovery import PLAIN_CONFIGS, Places, Walk, check_root, covers, fingerprint, includes, places_of
-from catalogdb.errors import UsageError
+from catalogdb.errors import RootError, UsageError
 from catalogdb.reading import CandidateReader, Reader, Reading, ReadingProcesses, can_fork
 from catalogdb.records import (
     TIERS,
@@ -47,6 +48,8 @@ WORTH_PROCESSES = 2_000
 
 MAX_PROCESSES = 8
 """Beyond, the one writer is the narrow place."""
+
+Identity = tuple[int, int]
 
 MAX_ROUNDS = 8
 """How far a partial look follows rows that depend on rows, before it looks at the whole root."""
@@ -132,14 +135,27 @@ class Ingest:
         """
         check_root(path)
         with self._running([path]) as (tally, readers, report):
-            root = self._ledger.open_part(path)
-            if root.below or not self._rescan_places(root, [*wanted], [*touched], tally, readers):
+            part = self._ledger.open_part(path)
+            root = Root(part.id, part.path, "")
+            top = path, _identity(path)
+            places = [Place(_below(part, folder), depth) for folder, depth in wanted]
+            if not self._rescan_places(root, top, places, [_below(part, each) for each in touched], tally, readers):
                 tally.counts.clear()
                 self._scan_root(path, tally, readers)
         return report()
 
+    def set_in_reach(self, path: str, *, there: bool) -> None:
+        """A root that can't be reached has stale rows and no missing ones, until it can be reached again."""
+        (self._ledger.set_in_reach if there else self._ledger.set_out_of_reach)(path)
+
     def _rescan_places(
-        self, root: Root, wanted: list[Place], touched: list[str], tally: Tally, readers: Readers
+        self,
+        root: Root,
+        top: tuple[str, Identity | None],
+        wanted: list[Place],
+        touched: list[str],
+        tally: Tally,
+        readers: Readers,
     ) -> bool:
         """False where only a scan of the whole root can tell."""
         done: list[Place] = []
@@ -155,7 +171,7 @@ class Ingest:
             done += wanted
             before = rows.copy()
             targets = self._ledger.link_targets(root, [*before])
-            missing, forgotten, changed = self._bring_in_line(root, rows, foreign, walk, [found], tally, readers)
+            missing, forgotten, changed = self._bring_in_line(root, rows, foreign, walk, [found], tally, readers, top)
             every = [*places.walked, *places.gone]
             self._ledger.finish_part(root, every, missing=missing, gone=forgotten, problems=walk.problems)
             lost = before.keys() - {candidate.rel_path for candidate in found}
@@ -206,8 +222,10 @@ class Ingest:
 
     def _scan_root(self, path: str, tally: Tally, readers: Readers) -> None:
         root, rows, foreign = self._ledger.open_root(path)
+        there = _identity(path)
         walk = Walk(root.path, below=root.below, suffixes=self._suffixes, config_names=self._config_names)
-        missing, gone, _ = self._bring_in_line(root, rows, foreign, walk, walk.chunks(LOOKAHEAD), tally, readers)
+        chunks = walk.chunks(LOOKAHEAD)
+        missing, gone, _ = self._bring_in_line(root, rows, foreign, walk, chunks, tally, readers, (path, there))
         self._ledger.finish(root, missing=missing, gone=gone, problems=walk.problems)
 
     def _bring_in_line(
@@ -219,9 +237,13 @@ class Ingest:
         chunks: Iterable[list[Candidate]],
         tally: Tally,
         readers: Readers,
+        top: tuple[str, Identity | None],
     ) -> tuple[list[int], list[str], list[str]]:
-        """Writes what changed. Returns the ids of rows and the paths of foreign files that are gone, and the paths of
-        those that had to be read."""
+        """Writes what changed. ``top`` is the folder that was scanned, and what it was when that began.
+
+        Returns the ids of rows and the paths of foreign files that are gone, and the paths of those that had to be
+        read.
+        """
         moved: set[int] = set()
         read: list[str] = []
         for chunk in chunks:
@@ -235,6 +257,8 @@ class Ingest:
                 self._take(root, batch, readings, moves, moved, tally)
                 self._report(tally)
             read.extend(candidate.rel_path for candidate, _, _ in changed)
+        if _identity(top[0]) != top[1]:
+            raise RootError(f"{top[0]}: was unmounted, moved or deleted meanwhile; its rows are left as they are")
         gone = {rel_path: row for rel_path, row in rows.items() if _was_listed(rel_path, walk.unlisted)}
         missing = [path for path, row in gone.items() if row.state != "missing" and row.id not in moved]
         tally.counts["missing"] += len(missing)
@@ -374,6 +398,20 @@ def _without_cycle_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def _identity(path: str) -> Identity | None:
+    """What a folder is, however it's called: (device, inode); None where there is none."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _below(root: Root, rel_path: str) -> str:
+    """A path relative to the scanned part of a root, as one relative to the root."""
+    return f"{root.below}/{rel_path}".strip("/") if root.below else rel_path
 
 
 def _folder_of(rel_path: str) -> str:

@@ -34,6 +34,8 @@ class Settings:
     offline: bool = False
     log: str = "warning"
     suffixes: tuple[str, ...] = CHECKPOINT_SUFFIXES
+    watch_reconcile: float = 300.0
+    watch_poll: float = 5.0
     wandb_timeout: float = 10.0
     wandb_retry_count: int = 2
     wandb_cache_ttl: float = 3600.0
@@ -194,6 +196,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("offline", _read_flag, ("CATALOGDB_OFFLINE",), "Ask nothing over the network.", "--offline"),
     Setting("log", _read_level, ("CATALOGDB_LOG",), f"What to log: {', '.join(LOG_LEVELS)}.", "-v, -q"),
     Setting("suffixes", _read_suffixes, ("CATALOGDB_SUFFIXES",), "What the name of a checkpoint ends with."),
+    Setting(
+        "watch_reconcile",
+        _read_timeout,
+        ("CATALOGDB_WATCH_RECONCILE",),
+        "Seconds between two looks of a watcher at everything, events or not.",
+    ),
+    Setting(
+        "watch_poll",
+        _read_timeout,
+        ("CATALOGDB_WATCH_POLL",),
+        "The same for roots that give no events; as seldom as it must be.",
+    ),
     Setting("wandb_timeout", _read_timeout, ("CATALOGDB_WANDB_TIMEOUT",), "Seconds to wait for W&B's answers."),
     Setting("wandb_retry_count", _read_count, ("CATALOGDB_WANDB_RETRY_COUNT",), "How often to ask W&B again."),
     Setting("wandb_cache_ttl", _read_lifetime, ("CATALOGDB_WANDB_CACHE_TTL",), "Seconds a running run stays cached."),
@@ -391,6 +405,11 @@ def _xdg(environ: Mapping[str, str], variable: str, fallback: Callable[..., Path
     """catalogdb's folder in one of XDG's; the specification has relative values ignored."""
     folder = environ.get(variable, "")
     return Path(folder) / "catalogdb" if folder.startswith("/") else fallback("catalogdb", appauthor=False)
+
+
+def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where logs go: ``$XDG_STATE_HOME/catalogdb``."""
+    return _xdg(environ, "XDG_STATE_HOME", platformdirs.user_state_path)
 
 
 def _default_url(environ: Mapping[str, str]) -> str:

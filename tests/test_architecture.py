@@ -57,7 +57,7 @@ BESIDE = {
 }
 """Modules of one level that may see each other."""
 
-FACES_SEE = {"catalog", "records", "errors", "settings", "query.fields", "demo", "columnar"}
+FACES_SEE = {"daemon", "catalog", "records", "errors", "settings", "query.fields", "demo", "columnar"}
 
 CAGES = {
     "sqlalchemy": {"store", "query"},

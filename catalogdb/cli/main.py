@@ -26,6 +26,7 @@ FAILED = 3
 
 _COMMANDS = {
     "scan": ("catalogdb.cli.scan", "Index the checkpoints under folders."),
+    "watch": ("catalogdb.cli.watch", "Keep the catalog true while training runs."),
     "best": ("catalogdb.cli.best", "Print the best checkpoint by a metric."),
     "ls": ("catalogdb.cli.ls", "List checkpoints."),
     "show": ("catalogdb.cli.show", "Show one checkpoint, and where each value comes from."),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from catalogdb.discovery.folder import PLAIN_CONFIGS, stamp_of
+from catalogdb.discovery.folder import DOCUMENT_SUFFIXES, PLAIN_CONFIGS, stamp_of
 from catalogdb.discovery.identity import fingerprint
 from catalogdb.discovery.parts import find_parts
-from catalogdb.discovery.places import Places, covers, includes, places_of
-from catalogdb.discovery.settle import state_of
-from catalogdb.discovery.walk import Walk, check_root
+from catalogdb.discovery.places import HYDRA_FOLDER, Places, covers, includes, places_of
+from catalogdb.discovery.settle import SETTLE_SECONDS, state_of
+from catalogdb.discovery.walk import Walk, check_root, passed_over
 
 __all__ = [
+    "DOCUMENT_SUFFIXES",
+    "HYDRA_FOLDER",
     "PLAIN_CONFIGS",
+    "SETTLE_SECONDS",
     "Places",
     "Walk",
     "check_root",
@@ -18,6 +21,7 @@ __all__ = [
     "find_parts",
     "fingerprint",
     "includes",
+    "passed_over",
     "places_of",
     "stamp_of",
     "state_of",

@@ -72,7 +72,7 @@ class Places:
         return self._kinds[rel_path]
 
 
-def places_of(path: str) -> list[Place]:
+def places_of(path: str, *, is_file: bool = False) -> list[Place]:
     """Where the rows are that a change at ``path`` (relative; a file or a folder, there or gone) may change.
 
     Rows elsewhere that link to it or have it as a source are known to the catalog alone.
@@ -87,7 +87,7 @@ def places_of(path: str) -> list[Place]:
     name = parts[-1]
     if name.endswith(DOCUMENT_SUFFIXES):
         return [Place(folder, SIDECAR_REACH if name.endswith(SIDECAR_SUFFIX) else PLAIN_REACH)]
-    return [Place(folder, 0), Place(path)]
+    return [Place(folder, 0)] if is_file else [Place(folder, 0), Place(path)]
 
 
 def covers(place: Place, folder: str) -> bool:

@@ -7,5 +7,17 @@ from catalogdb.store.known import Known, Root
 from catalogdb.store.ledger import Ledger
 from catalogdb.store.reader import Reader, SqlResult
 from catalogdb.store.status import CatalogStatus
+from catalogdb.store.watchers import HEARTBEAT_SECONDS, Lease, Pulse
 
-__all__ = ["CatalogStatus", "Known", "Ledger", "Reader", "Root", "SqlResult", "Store"]
+__all__ = [
+    "HEARTBEAT_SECONDS",
+    "CatalogStatus",
+    "Known",
+    "Lease",
+    "Ledger",
+    "Pulse",
+    "Reader",
+    "Root",
+    "SqlResult",
+    "Store",
+]

@@ -29,6 +29,7 @@ from catalogdb.store.ledger import Ledger
 from catalogdb.store.reader import Reader, SqlResult
 from catalogdb.store.run_cache import RunCache
 from catalogdb.store.status import CatalogStatus
+from catalogdb.store.watchers import Lease
 
 QUERY_SECONDS = 60.0
 """How long a user's own query may take."""
@@ -86,6 +87,9 @@ class Store:
         if known and self._may_write:
             with self.ledger() as ledger:
                 ledger.keep_fingerprints(known)
+
+    def lease(self, roots: Sequence[str]) -> Lease:
+        return Lease(self._engine, roots)
 
     def run_cache(self) -> RunCache:
         return RunCache(self._engine)

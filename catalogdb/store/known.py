@@ -49,11 +49,11 @@ class KnownRows:
         Roots never overlap: a folder in a known root is scanned as a part of it, and a folder above known roots takes
         their rows over.
         """
+        above = self._root_above(path)
+        if above is not None:
+            return above
         execute = self._connection.exec_driver_sql
         roots = execute("SELECT id, path FROM roots").fetchall()
-        for root_id, known in roots:
-            if path == known or path.startswith(known.rstrip("/") + "/"):
-                return Root(root_id, known, path[len(known) :].strip("/"))
         execute("INSERT INTO roots (path, added_at) VALUES (?, ?)", (path, now()))
         new_id = execute("SELECT id FROM roots WHERE path = ?", (path,)).scalar_one()
         prefix = path.rstrip("/") + "/"
@@ -67,6 +67,12 @@ class KnownRows:
         row = self._connection.exec_driver_sql("SELECT path FROM roots WHERE id = ?", (root.id,)).fetchone()
         if row is None or row[0] != root.path:
             raise DatabaseError(f"{root.path}: was taken over by the scan of a folder above it; scan that one again")
+
+    def _root_above(self, path: str) -> Root | None:
+        for root_id, known in self._connection.exec_driver_sql("SELECT id, path FROM roots").fetchall():
+            if path == known or path.startswith(known.rstrip("/") + "/"):
+                return Root(root_id, known, path[len(known) :].strip("/"))
+        return None
 
     def _take_over(self, root_id: int, rel_root: str, new_id: int) -> None:
         execute = self._connection.exec_driver_sql
@@ -120,6 +126,27 @@ class KnownRows:
                 )
             )
         return found
+
+    def set_out_of_reach(self, path: str) -> None:
+        """Marks what lies below an absolute path as stale, not as missing: its folder can't be reached. The second bit
+        of ``recheck`` says that this alone is why, and has the next scan look again in any case."""
+        root = self._root_above(path)
+        if root is not None:
+            self._connection.exec_driver_sql(
+                f"UPDATE checkpoints SET stale = 1, recheck = recheck | 2 WHERE {_within(Place(root.below))} "
+                "AND state <> 'missing' AND stale = 0",
+                _within_values(root, Place(root.below)),
+            )
+
+    def set_in_reach(self, path: str) -> None:
+        """Takes that back."""
+        root = self._root_above(path)
+        if root is not None:
+            self._connection.exec_driver_sql(
+                "UPDATE checkpoints SET stale = 0, recheck = recheck & 1 "
+                f"WHERE {_within(Place(root.below))} AND recheck & 2",
+                _within_values(root, Place(root.below)),
+            )
 
     def link_targets(self, root: Root, rel_paths: Sequence[str]) -> dict[str, str]:
         """What the links among the rows of these paths led to at their last look."""

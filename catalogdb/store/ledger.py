@@ -44,6 +44,16 @@ class Ledger:
         with failures_of(self._path), immediate(self._connection):
             return self._known.root(path)
 
+    def set_out_of_reach(self, path: str) -> None:
+        """What lies below an absolute path can't be reached: its rows are stale, and none is missing."""
+        with failures_of(self._path), immediate(self._connection):
+            self._known.set_out_of_reach(path)
+
+    def set_in_reach(self, path: str) -> None:
+        """It can be reached again."""
+        with failures_of(self._path), immediate(self._connection):
+            self._known.set_in_reach(path)
+
     def rows_at(self, root: Root, places: Sequence[Place]) -> tuple[dict[str, Known], dict[str, int]]:
         """The rows of some places by relative path, and their files known to be no checkpoints."""
         with failures_of(self._path):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from catalogdb.store.paths import absolute
+from catalogdb.store.watchers import is_alive
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,23 @@ class RootStatus:
 
 @dataclass(frozen=True, slots=True)
 class WatcherStatus:
+    """A watcher by its last heartbeat. ``alive`` is what can be told from here; ``polled`` are its roots without
+    events, ``queue`` the paths that wait to be looked at."""
+
     host: str
     pid: int
+    alive: bool
     roots: tuple[str, ...]
+    polled: tuple[str, ...]
     started_at: str
     heartbeat_at: str
     status: str | None
+    queue: int
+    events: int
+    events_per_second: float
+    last_event_at: str | None
+    reconciled_at: str | None
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +74,7 @@ def read_status(raw: sqlite3.Connection, *, problems: int = 20) -> CatalogStatus
             "SELECT id, path, added_at, scanned_at, problems FROM roots ORDER BY path"
         )
     )
-    watchers = tuple(
-        WatcherStatus(host, pid, tuple(json.loads(texts)), *rest)
-        for host, pid, texts, *rest in raw.execute(
-            "SELECT host, pid, roots, started_at, heartbeat_at, status FROM watchers ORDER BY host, pid"
-        )
-    )
+    watchers = tuple(_watcher(*row) for row in raw.execute(f"SELECT {_WATCHER} FROM watchers ORDER BY host, pid"))
     runs = raw.execute("SELECT count(*) FROM wandb_runs").fetchone()[0]
     last = raw.execute(
         "SELECT r.path, c.rel_path, c.problems FROM checkpoints c CROSS JOIN roots r ON r.id = c.root_id "
@@ -77,3 +84,31 @@ def read_status(raw: sqlite3.Connection, *, problems: int = 20) -> CatalogStatus
     )
     texts = [(absolute(root, path), text) for root, path, found in last for text in json.loads(found)]
     return CatalogStatus(roots, dict(by_state), dict(by_source), watchers, runs, tuple(texts[:problems]))
+
+
+_WATCHER = (
+    "host, pid, pid_namespace, roots, polled, started_at, heartbeat_at, status, coalesce(queue, 0), "
+    "coalesce(events, 0), coalesce(events_per_second, 0.0), last_event_at, reconciled_at, problems"
+)
+
+
+def _watcher(
+    host: str,
+    pid: int,
+    namespace: str | None,
+    roots: str,
+    polled: str | None,
+    started_at: str,
+    heartbeat_at: str,
+    status: str | None,
+    queue: int,
+    events: int,
+    events_per_second: float,
+    last_event_at: str | None,
+    reconciled_at: str | None,
+    problems: str | None,
+) -> WatcherStatus:
+    alive = is_alive(host, pid, heartbeat_at, namespace)
+    many = [tuple(json.loads(texts or "[]")) for texts in (roots, polled, problems)]
+    said = (status, queue, events, events_per_second, last_event_at, reconciled_at)
+    return WatcherStatus(host, pid, alive, many[0], many[1], started_at, heartbeat_at, *said, many[2])
