@@ -76,9 +76,8 @@ class Handler(FileSystemEventHandler):
 class Observing:
     """The observer, its watches, and what went wrong with them. ``on_overflow`` is called from watchdog's thread."""
 
-    def __init__(self, hints: Hints, suffixes: tuple[str, ...], *, on_overflow: Callable[[], None]) -> None:
+    def __init__(self, hints: Hints, *, on_overflow: Callable[[], None]) -> None:
         self._hints = hints
-        self._suffixes = suffixes
         self._watches: dict[str, ObservedWatch] = {}
         self._roots: set[str] = set()
         self.unwatched: int | None = None
@@ -95,12 +94,15 @@ class Observing:
             self._observer.stop()
             self._observer.join()
 
-    def watch(self, root: str) -> str | None:
-        """Watches a root with all below it. Returns why that is not possible: its events can't be relied on then."""
+    def watch(self, root: str, suffixes: tuple[str, ...]) -> str | None:
+        """Watches a root with all below it; ``suffixes`` are those of checkpoints.
+
+        Returns why that is not possible: its events can't be relied on then.
+        """
         self.unwatched = None
         self.unwatch(root)
         self._roots.add(root)
-        handler = Handler(root, self._hints, self._suffixes)
+        handler = Handler(root, self._hints, suffixes)
         try:
             self._watches[root] = self._observer.schedule(handler, root, recursive=True, event_filter=ACTED_ON)
         except OSError as error:

@@ -36,19 +36,21 @@ class Session:
         self._catalog: Catalog | None = None
         self._ingest: Ingest | None = None
         self._file: tuple[int, int] | None = None
+        self._held = settings
         self._changing = threading.Lock()
 
     def open(self) -> None:
         """Opens the catalog, or makes it, and takes the lease. Raises DatabaseError, AlreadyWatched, SchemaOutdated."""
         self.close()
         with self._changing, ExitStack() as stack:
-            catalog = stack.enter_context(Catalog.open(settings=self.settings))
+            settings = self.settings
+            catalog = stack.enter_context(Catalog.open(settings=settings))
             catalog.lease(self._roots).acquire()
             ingest = stack.enter_context(
                 catalog.ingesting(use_wandb=self._use_wandb, on_change=self._on_change, on_progress=self._on_progress)
             )
             self._opened = stack.pop_all()
-            self._catalog, self._ingest, self._file = catalog, ingest, self._identity()
+            self._catalog, self._ingest, self._file, self._held = catalog, ingest, self._identity(), settings
 
     def close(self) -> None:
         with self._changing:
@@ -70,6 +72,10 @@ class Session:
         if self._ingest is None:
             raise RuntimeError("the session isn't open")
         return self._ingest
+
+    def is_outdated(self) -> bool:
+        """Whether the settings are others than those it was opened with."""
+        return self.is_open and self.settings is not self._held
 
     def was_replaced(self) -> bool:
         """Whether the catalog's file is no longer the one that is open: deleted, or another one put in its place."""

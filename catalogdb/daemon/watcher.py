@@ -66,9 +66,7 @@ class Watcher:
         self._hook = Hook(options.command) if options.command else None
         self._announcer = Announcer(self._hook)
         self._hints = Hints()
-        self._observing = (
-            None if options.poll else Observing(self._hints, settings.suffixes, on_overflow=self._overflow)
-        )
+        self._observing = None if options.poll else Observing(self._hints, on_overflow=self._overflow)
         self._roots = [WatchedRoot(path) for path in options.roots]
         self._session = Session(
             settings,
@@ -127,6 +125,7 @@ class Watcher:
             self._observing.start()
         for root in self._roots:
             self._worker.observe(root)
+        self._beat_at = 0.0
         thread = threading.Thread(target=self._worker.run, name="catalogdb-worker", daemon=True)
         thread.start()
         self._notifier.tell("READY=1", f"STATUS=watching {len(self._roots)} roots", f"MAINPID={os.getpid()}")

@@ -117,7 +117,7 @@ class Worker:
 
     def _turn(self) -> None:
         self.alive_at = time.monotonic()
-        if not self._session.is_open or self._session.was_replaced():
+        if not self._session.is_open or self._session.was_replaced() or self._session.is_outdated():
             self._reopen()
         if self.alive_at - self._ticked >= TICK_SECONDS:
             self._ticked = self.alive_at
@@ -241,7 +241,7 @@ class Worker:
             self._poll(root, f"lies on {root.mount.kind}, where changes by other machines give no events")
         else:
             root.polled = None
-            reason = self._observing.watch(root.path)
+            reason = self._observing.watch(root.path, self._session.settings.suffixes)
             if reason is not None:
                 self._poll(root, reason)
 
@@ -258,8 +258,11 @@ class Worker:
             tell(
                 "catalog replaced", level=logging.WARNING, message="its file is another one, or gone; opening it again"
             )
+        settings_changed = self._session.is_outdated()
         self._session.open()
         for root in self._roots.values():
+            if settings_changed and not root.is_away:
+                self.observe(root)
             self._hurry(root, "the catalog was opened again")
 
     def _fail(self, error: Exception, pause: float) -> None:

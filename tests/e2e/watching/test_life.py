@@ -1,0 +1,253 @@
+"""A watcher's life: who else watches, what ends it, what it says and to whom, and what it bears."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from catalogdb.catalog import Catalog
+from catalogdb.settings import Settings
+from tests.e2e.watching.harness import Watching, checkpoint, put, rows_of, sidecar, wait_until, watching
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "catalog.db"
+
+
+def run(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "catalogdb", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **environ}
+    )
+
+
+def test_a_second_watcher_says_so_and_leaves(root: Path, database: Path) -> None:
+    (root / "below").mkdir()
+    with watching(root, database) as watcher:
+        for other in (root, root / "below", root.parent):
+            ended = run("watch", other, "--db", database)
+            assert ended.returncode == 3, ended.stderr
+            assert ended.stderr.splitlines() == [
+                f"catalogdb: error: {other}: is watched already, by process {watcher.process.pid} "
+                f"on {socket.gethostname()}"
+            ]
+        assert run("watch", root, "--db", database.with_name("other.db"), "--once").returncode == 0
+        watcher.process.kill()
+        watcher.process.wait()
+        with watching(root, database):
+            pass
+        watcher.process.returncode = 0
+
+
+def test_it_leaves_at_once_when_asked(root: Path, database: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with watching(root, database, ends=None) as watcher:
+            for step in range(300):
+                put(root / f"run-{step % 30}" / f"{step}.ckpt", checkpoint(1))
+            began = time.monotonic()
+            assert watcher.stop(number) == 0
+            assert time.monotonic() - began < 5
+            assert watcher.facts()[-1]["event"] == "left"
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT count(*) FROM watchers").fetchone() == (0,)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_status_shows_every_watcher(root: Path, tmp_path: Path, database: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    with watching(root, database), watching(other, database, "--poll") as polling:
+        put(root / "a.ckpt", checkpoint(1))
+        wait_until(lambda: any(each["events"] for each in status(database)["watchers"]))
+        wait_until(lambda: all(each["status"] == "watching" for each in status(database)["watchers"]))
+        first, second = sorted(status(database)["watchers"], key=lambda each: each["roots"] == [str(other)])
+        assert (first["roots"], first["polled"], first["alive"]) == ([str(root)], [], True)
+        assert first["last_event_at"]
+        assert first["reconciled_at"]
+        assert (second["polled"], second["pid"]) == ([str(other)], polling.process.pid)
+        assert second["status"] == "watching"
+        shown = run("status", "--db", database).stdout
+        assert f"{polling.process.pid}: watching" in shown
+        polling.process.send_signal(signal.SIGKILL)
+        polling.process.wait()
+        assert [each["alive"] for each in status(database)["watchers"] if each["pid"] == polling.process.pid] == [False]
+        polling.process.returncode = 0
+
+
+def status(database: Path) -> dict[str, list[dict[str, object]]]:
+    found: dict[str, list[dict[str, object]]] = json.loads(run("status", "--db", database, "--format", "json").stdout)
+    return found
+
+
+def test_sighup_reconciles_and_reads_the_settings_again(root: Path, database: Path) -> None:
+    with watching(root, database) as watcher:
+        settings = put(database.with_name("catalogdb.toml"), 'suffixes = [".mine"]\n')
+        put(root / "a.mine", checkpoint(1))
+        time.sleep(0.5)
+        assert not watcher.rows()
+        watcher.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "a.mine" in watcher.rows())
+        put(root / "b.mine", checkpoint(1))
+        wait_until(lambda: "b.mine" in watcher.rows())
+        settings.write_text("watch_reconcile = true\n")
+        watcher.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: watcher.facts("settings kept"))
+
+
+def test_a_detached_one(root: Path, database: Path) -> None:
+    pid_file, log = database.with_name("watch.pid"), database.with_name("watch.log")
+    ended = run("watch", root, "--db", database, "--detach", "--pid-file", pid_file, "--log-file", log)
+    assert ended.returncode == 0, ended.stderr
+    process = psutil.Process(int(ended.stdout))
+    try:
+        assert int(pid_file.read_text()) == process.pid
+        assert os.getsid(process.pid) == process.pid, "a session of its own"
+        put(root / "a.ckpt", checkpoint(1))
+        wait_until(lambda: rows_of(database))
+        again = run("watch", root, "--db", database, "--detach", "--log-file", log)
+        assert again.returncode == 3
+        assert again.stderr.count("\n") == 1
+        assert "is watched already" in again.stderr
+        process.terminate()
+        wait_until(lambda: not pid_file.exists())
+        psutil.wait_procs([process], timeout=10)
+        assert not process.is_running()
+    finally:
+        if process.is_running():
+            process.kill()
+    assert " left" in log.read_text()
+
+
+def test_events_are_told_to_a_command(root: Path, database: Path, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    with watching(root, database, "--exec", f"cat >> {told}; echo noise") as watcher:
+        put(root / "run" / "epoch=3.metadata.yaml", sidecar(3))
+        put(root / "run" / "epoch=3.ckpt", checkpoint(3))
+        wait_until(lambda: watcher.facts("new best"))
+        put(root / "run" / "broken.ckpt", b"PK\x03\x04 and no more")
+        os.utime(root / "run" / "broken.ckpt", (1e9, 1e9))
+        wait_until(lambda: watcher.facts("unreadable"))
+        put(root / "run" / "epoch=4.metadata.yaml", sidecar(4))
+        put(root / "run" / "epoch=4.ckpt", checkpoint(4))
+        wait_until(lambda: len(watcher.facts("new best")) == 2)
+        (root / "run" / "epoch=3.ckpt").unlink()
+        wait_until(lambda: "missing" in told.read_text())
+        watcher.assert_true()
+    events = [json.loads(line) for line in told.read_text().splitlines()]
+    names = [event["event"] for event in events]
+    assert {"new", "new best", "unreadable", "missing"} <= set(names)
+    best = [event for event in events if event["event"] == "new best"]
+    assert [(event["value"], event["exp_name"], event["metric"]) for event in best] == [
+        (0.03, "run", "val/hmean"),
+        (0.04, "run", "val/hmean"),
+    ]
+    assert best[-1]["path"] == str(root / "run" / "epoch=4.ckpt")
+
+
+def test_a_command_that_hangs_is_in_nobody_s_way(root: Path, database: Path) -> None:
+    with watching(root, database, "--exec", "sleep 600") as watcher:
+        for step in range(5):
+            put(root / f"{step}.ckpt", checkpoint(step))
+        watcher.assert_true()
+        assert len(watcher.rows()) == 5
+        children = psutil.Process(watcher.process.pid).children(recursive=True)
+        assert children
+        watcher.stop()
+        assert not psutil.wait_procs(children, timeout=5)[1], "it is ended with the watcher"
+
+
+def test_a_catalog_that_another_process_locks(root: Path, database: Path) -> None:
+    with watching(root, database) as watcher:
+        with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            put(root / "a.ckpt", checkpoint(1))
+            time.sleep(2)
+            assert rows_of(database) == []
+            connection.execute("ROLLBACK")
+        wait_until(lambda: watcher.rows())
+        watcher.assert_true()
+
+
+def test_a_catalog_that_is_deleted_or_broken_under_it(root: Path, database: Path) -> None:
+    put(root / "a.ckpt", checkpoint(1))
+    with watching(root, database) as watcher:
+        for path in database.parent.glob("catalog.db*"):
+            path.unlink()
+        put(root / "b.ckpt", checkpoint(1))
+        wait_until(lambda: watcher.facts("catalog replaced"))
+        wait_until(lambda: database.exists() and len(rows_of(database)) == 2)
+        watcher.assert_true()
+        for path in database.parent.glob("catalog.db*"):
+            path.unlink()
+        database.write_bytes(b"no database at all" * 1000)
+        wait_until(lambda: len(watcher.facts("failed")) >= 2, what="it tries again, with pauses")
+        assert len(watcher.facts("failed")) < 6
+        database.unlink()
+        put(root / "c.ckpt", checkpoint(1))
+        wait_until(lambda: database.exists() and len(rows_of(database)) == 3, seconds=40)
+        watcher.assert_true()
+
+
+def test_systemd_is_told(root: Path, database: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        address = str(tmp_path / "notify")
+        listening.bind(address)
+        listening.settimeout(10)
+        with watching(root, database, NOTIFY_SOCKET=address, WATCHDOG_USEC="20000000") as watcher:
+            assert b"READY=1" in listening.recv(4096)
+            assert listening.recv(4096) == b"WATCHDOG=1"
+            watcher.process.send_signal(signal.SIGHUP)
+            assert listening.recv(4096).startswith(b"RELOADING=1")
+            assert listening.recv(4096) == b"READY=1"
+            watcher.stop()
+            said = [listening.recv(4096)]
+            while said[-1] != b"STOPPING=1":
+                said.append(listening.recv(4096))
+
+
+def test_the_unit_runs_this_command(root: Path, database: Path) -> None:
+    ended = run("watch", root, "--db", database, "--exec", "mail me", "--print-unit")
+    assert ended.returncode == 0
+    lines = ended.stdout.splitlines()
+    assert "Type=notify" in lines
+    (start,) = [line for line in lines if line.startswith("ExecStart=")]
+    assert f"-m catalogdb watch {root} --exec 'mail me'" in start
+    assert not database.exists()
+
+
+def test_without_roots_it_watches_what_the_catalog_knows(root: Path, database: Path) -> None:
+    put(root / "a.ckpt", checkpoint(1))
+    assert run("watch", "--db", database).returncode == 2
+    assert run("scan", root, "--db", database).returncode == 0
+    ended = run("watch", "--db", database, "--once")
+    assert (ended.returncode, ended.stdout.split(" in ")[0]) == (
+        0,
+        "Catalog built: 1 entry (0 YAML, 0 Wandb, 1 legacy)",
+    )
+
+
+def test_a_folder_of_a_known_root(root: Path, database: Path) -> None:
+    """Its rows belong to the root; a watcher of the folder keeps its part of them true."""
+    put(root / "one" / "a.ckpt", checkpoint(1))
+    put(root / "two" / "a.ckpt", checkpoint(1))
+    url = f"sqlite:///{database}"
+    with Catalog.open(url, settings=Settings(url=url)) as catalog:
+        catalog.scan(root)
+    with watching(root / "one", database) as watcher:
+        put(root / "one" / "runs" / "b.ckpt", checkpoint(2))
+        wait_until(lambda: "one/runs/b.ckpt" in watcher.rows())
+        (root / "one" / "a.ckpt").unlink()
+        wait_until(lambda: watcher.rows()["one/a.ckpt"].state == "missing")
+        Watching(watcher.process, root, database, watcher.log).assert_true()
