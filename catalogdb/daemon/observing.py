@@ -86,7 +86,7 @@ class Observing:
     def start(self) -> None:
         # What it warns of is noticed, and said in our words; that a folder is watched already is nothing to be told.
         logging.getLogger("watchdog").setLevel(logging.CRITICAL)
-        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
+        warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
         self._observer.start()
 
     def stop(self) -> None:
