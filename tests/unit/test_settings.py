@@ -20,6 +20,8 @@ EXAMPLES: dict[str, tuple[str, str, Any]] = {
     "offline": ("yes", "true", True),
     "log": ("INFO", '"info"', "info"),
     "suffixes": (".ckpt, .pdparams", '[".ckpt", ".pdparams"]', (".ckpt", ".pdparams")),
+    "watch_reconcile": ("60", "60", 60.0),
+    "watch_poll": ("0.5", "0.5", 0.5),
     "wandb_timeout": ("2.5", "2.5", 2.5),
     "wandb_retry_count": ("0", "0", 0),
     "wandb_cache_ttl": ("60", "60", 60.0),

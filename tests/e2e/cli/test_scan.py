@@ -65,10 +65,11 @@ def test_scan_says_what_is_wrong_with_single_files_and_ends_well(run: Run, home:
 
 
 def test_an_interrupted_scan_says_what_is_kept(home: Path) -> None:
-    """A real interrupt, in the middle of a scan that doesn't end by itself."""
+    """A real interrupt, in the middle of a scan that doesn't end by itself. A shell's background jobs ignore it."""
     (home / "out").mkdir()
     script = (
-        "import sys, time; from catalogdb.catalog import Catalog\n"
+        "import signal, sys, time; from catalogdb.catalog import Catalog\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def scan(self, *roots, **options):\n"
         "    print('scanning', flush=True); time.sleep(30)\n"
         "Catalog.scan = scan\n"
