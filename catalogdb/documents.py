@@ -64,6 +64,22 @@ def read_document(path: str, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     Raises MetadataError where it is broken, too big or too deep, no mapping, not UTF-8, or no regular file, and OSError
     where it can't be read. Neither blocks on a pipe nor reads a byte of a file larger than ``max_bytes``.
     """
+    return parse_document(_read(path, max_bytes), path)
+
+
+def read_lines(path: str) -> list[str]:
+    """The texts of a YAML list, as Hydra's ``overrides.yaml`` is one; an empty document is []. Raises as above."""
+    try:
+        text = _read(path, MAX_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MetadataError(path, f"is not UTF-8 text (byte {error.start})") from error
+    document = _Composer(text, path).compose()
+    if document is not None and not isinstance(document, list):
+        raise MetadataError(path, "holds no list (- text) at its top")
+    return [each for each in document or () if isinstance(each, str)]
+
+
+def _read(path: str, max_bytes: int) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)
@@ -80,7 +96,7 @@ def read_document(path: str, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
         os.close(descriptor)
     if size > max_bytes:
         raise MetadataError(path, f"has {size:,} bytes, and a document may have {max_bytes:,}")
-    return parse_document(data, path)
+    return data
 
 
 def parse_document(data: bytes, path: str) -> dict[str, Any]:

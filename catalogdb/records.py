@@ -167,6 +167,7 @@ class LoopProgress(NamedTuple):
 
     ``in_epoch``: an epoch had begun and not ended; ``batch_processed`` and ``batch_completed``: nothing of the current
     batch was left to do; ``last_batch``: it was the epoch's last; ``validated``: no validation was under way.
+    ``row`` is the step under which loggers have the metrics of this state, null where it isn't told.
     """
 
     in_epoch: bool
@@ -174,6 +175,7 @@ class LoopProgress(NamedTuple):
     batch_completed: bool
     last_batch: bool
     validated: bool
+    row: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,6 +403,8 @@ FIELD_NAMES: tuple[str, ...] = (
     "recall",
     "hmean",
     "validation_loss",
+    "claims",
+    "stated_epoch",
 )
 """The resolved fields: each has a column, a value or null, and an origin."""
 
@@ -455,6 +459,8 @@ class Checkpoint:
     recall: float | None = None
     hmean: float | None = None
     validation_loss: float | None = None
+    claims: str | None = None
+    stated_epoch: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     params: Mapping[str, Scalar] = field(default_factory=dict)
     provenance: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

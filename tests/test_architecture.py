@@ -26,6 +26,8 @@ LEVELS = {
     "validation": 1,
     "formats": 1,
     "differences": 1,
+    "layouts": 1,
+    "metric_files": 1,
     "demo": 1,
     "discovery": 2,
     "resolve": 2,
@@ -54,6 +56,8 @@ BESIDE = {
     ("validation", "metadata"),
     ("validation", "documents"),
     ("builder", "catalog"),
+    ("layouts", "metric_files"),
+    ("metric_files", "documents"),
 }
 """Modules of one level that may see each other."""
 

@@ -152,8 +152,7 @@ class Walk:
         folder = Folder(folder_path, Folder.above(folder_path))
         try:
             with os.scandir(folder_path) as listing:
-                for entry in listing:
-                    folder.add(entry)
+                folder.take(listing)
         except OSError:
             return ()
         return folder.sources_of(name)
@@ -179,8 +178,7 @@ class Walk:
             if link is not None and path != start and link.real + path[len(start) :] in link.walked:
                 continue
             try:
-                with os.scandir(path) as listing:
-                    entries = list(listing)
+                entries = _listing(path, parent)
                 here = link if link is not None and path == start else None
                 parts = find_parts(path, (here.real if here else path).rpartition("/")[2], entries)
             except FileNotFoundError:
@@ -241,9 +239,8 @@ class Walk:
                 if entry.is_symlink() and entry.is_dir() and not passed_over(name):
                     self._folder_links.append((entry.path, prefix + name, folder))
                 continue
-            if name == ".hydra":
-                folder.has_hydra = True
-            elif not passed_over(name):
+            folder.add_folder(name)
+            if not passed_over(name):
                 below.append(name)
         return found, below
 
@@ -294,6 +291,15 @@ def _deeper(one: int | None, other: int | None) -> int | None:
 
 def _reaches(walked: int | None, depth: int | None) -> bool:
     return walked is None or (depth is not None and depth <= walked)
+
+
+def _listing(path: str, parent: Folder | None) -> list[os.DirEntry[str]]:
+    """What lies in a folder; a layout may have looked into it before."""
+    ahead = parent.ahead.pop(path.rpartition("/")[2], None) if parent is not None and parent.ahead else None
+    if ahead is not None:
+        return ahead
+    with os.scandir(path) as listing:
+        return list(listing)
 
 
 def is_utf8(path: str) -> bool:

@@ -111,7 +111,23 @@ def read_progress(checkpoint: Mapping[Any, Any]) -> LoopProgress | None:
         batch_completed=completed == ready,
         last_batch=batch.get("is_last_batch") is True,
         validated=validated == asked,
+        row=_row(fit, mapping_at(fit, "epoch_progress")),
     )
+
+
+def _row(fit: Mapping[Any, Any], epochs: Mapping[Any, Any]) -> int | None:
+    """The step under which loggers have this state's metrics: batches stepped before, with any number of optimizers.
+
+    The counter goes up when a batch has ended, its validation included; at the end of an epoch it has
+    (``…/training_epoch_loop.py``, ``on_advance_end``; ``…/fit_loop.py``, ``on_advance_end``).
+    """
+    stepped = mapping_at(fit, "epoch_loop.state_dict").get("_batches_that_stepped")
+    total = mapping_at(epochs, "total")
+    ready, processed = total.get("ready"), total.get("processed")
+    if type(stepped) is not int or type(ready) is not int or type(processed) is not int:
+        return None
+    row = stepped - 1 if processed == ready else stepped
+    return row if row >= 0 else None
 
 
 def as_score(value: object, read_tensor: ReadTensor) -> float | None:

@@ -62,6 +62,8 @@ _RESOLVED: dict[str, tuple[FieldType, str, tuple[str, ...]]] = {
     "recall": ("float", "the validation recall", ()),
     "hmean": ("float", "the validation harmonic mean", ()),
     "validation_loss": ("float", "the validation loss", ()),
+    "claims": ("text", "what its name or a file beside it calls it, unproven: best, last", ("claim", "role")),
+    "stated_epoch": ("float", "the epoch as its framework counts, where that isn't from 0", ()),
 }
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from catalogdb.config_facts import ConfigFacts, config_facts
-from catalogdb.records import Origin, Param, ParamGroup, Source
-from catalogdb.resolve.documents import read_source
-from catalogdb.resolve.params import flatten
+from catalogdb.errors import ResolverError
+from catalogdb.layouts.hydra import OVERRIDES
+from catalogdb.records import Origin, OriginRole, Param, ParamGroup, Problem, Source
+from catalogdb.resolve.documents import PerSource, read_list, read_source
+from catalogdb.resolve.interpolation import interpolated
+from catalogdb.resolve.overrides import overridden
+from catalogdb.resolve.params import flatten, merge_params
 
 MAX_MAPPINGS = 1024
+
+Groups = tuple[ParamGroup, ...]
 
 
 def read_config(source: Source) -> ConfigFacts:
     """Raises ResolverError."""
-    return config_facts(read_source("legacy", source))
+    return config_facts(interpolated(read_source("legacy", source)))
 
 
 class ConfigParams:
@@ -29,19 +35,19 @@ class ConfigParams:
         self._sections: dict[tuple[int, str, str], tuple[object, tuple[ParamGroup, ...]]] = {}
         self._groups: dict[tuple[str, str, str], ParamGroup] = {}
 
-    def groups(self, document: Mapping[str, object], path: str) -> tuple[ParamGroup, ...]:
+    def groups(self, document: Mapping[str, object], path: str, role: OriginRole = "config") -> tuple[ParamGroup, ...]:
         """``path`` is the config's, as seen from the checkpoint's folder: it stands in every origin."""
         found: list[ParamGroup] = []
         top: dict[str, object] = {}
         for name, value in document.items():
             if isinstance(value, dict):
-                found.extend(self._section(name, value, path))
+                found.extend(self._section(name, value, path, role))
             else:
                 top[name] = value
-        self._add(found, "", top, path)
+        self._add(found, "", top, path, role)
         return tuple(found)
 
-    def _section(self, name: str, value: dict[str, object], path: str) -> tuple[ParamGroup, ...]:
+    def _section(self, name: str, value: dict[str, object], path: str, role: OriginRole) -> tuple[ParamGroup, ...]:
         key = (id(value), name, path)
         known = self._sections.get(key)
         if known is not None and known[0] is value:
@@ -56,23 +62,60 @@ class ConfigParams:
                     stack.append((f"{prefix}{inner}.", item))
                 else:
                     direct[inner] = item
-            self._add(found, prefix, direct, path)
+            self._add(found, prefix, direct, path, role)
         groups = tuple(found)
         if len(self._sections) >= self._keep:
             self._sections.clear()
         self._sections[key] = value, groups
         return groups
 
-    def _add(self, found: list[ParamGroup], prefix: str, direct: Mapping[str, object], path: str) -> None:
+    def _add(
+        self, found: list[ParamGroup], prefix: str, direct: Mapping[str, object], path: str, role: OriginRole
+    ) -> None:
         key = (path, prefix, repr(direct))
         group = self._groups.get(key)
         if group is None:
             names = ((f"{prefix}{name}", value) for name, value in flatten(direct))
             group = ParamGroup(
-                tuple(Param(name, value, Origin("legacy", "config", path, name, "run")) for name, value in names)
+                tuple(Param(name, value, Origin("legacy", role, path, name, "run")) for name, value in names)
             )
             if len(self._groups) >= self._keep:
                 self._groups.clear()
             self._groups[key] = group
         if group.params:
             found.append(group)
+
+
+class RunParams:
+    """The parameters of the documents beside a run's config: arguments, hyperparameters, what was overridden."""
+
+    def __init__(self, params: ConfigParams) -> None:
+        self._params = params
+        self._documents: PerSource[Mapping[str, object]] = PerSource(
+            lambda source: interpolated(read_source("legacy", source))
+        )
+        self._overrides: PerSource[list[str]] = PerSource(lambda source: read_list("legacy", source))
+
+    def groups(
+        self, sources: Iterable[tuple[Source, str]], config: Mapping[str, object]
+    ) -> tuple[Groups, Groups, tuple[Problem, ...]]:
+        """What was overridden, which counts before the config; the other documents, after it; and what can't be read.
+
+        ``sources`` come with their paths as seen from the checkpoint's folder."""
+        first: Groups = ()
+        rest: Groups = ()
+        problems: list[Problem] = []
+        for source, relative in sources:
+            try:
+                if source.path.endswith(OVERRIDES):
+                    first = merge_params(first, self._overridden(source, relative, config))
+                else:
+                    rest = merge_params(rest, self._params.groups(self._documents.get(source), relative, "params"))
+            except ResolverError as error:
+                problems.append(Problem(error.path, "legacy", error.reason))
+        return first, rest, tuple(problems)
+
+    def _overridden(self, source: Source, relative: str, config: Mapping[str, object]) -> Groups:
+        changed = dict(overridden(self._overrides.get(source), config))
+        origins = ((name, value, Origin("legacy", "params", relative, name, "run")) for name, value in changed.items())
+        return (ParamGroup(tuple(Param(*each) for each in origins)),) if changed else ()

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from catalogdb.documents import read_document
+from catalogdb.documents import read_document, read_lines
 from catalogdb.errors import MetadataError, ResolverError
 from catalogdb.records import Source, Tier
 
@@ -16,8 +16,17 @@ T = TypeVar("T")
 
 def read_source(tier: Tier, source: Source) -> dict[str, object]:
     """The document, or ResolverError; retryable where the disk, not the text, was at fault."""
+    return _read(tier, source, read_document)
+
+
+def read_list(tier: Tier, source: Source) -> list[str]:
+    """The same for a list of texts."""
+    return _read(tier, source, read_lines)
+
+
+def _read(tier: Tier, source: Source, read: Callable[[str], T]) -> T:
     try:
-        return read_document(source.path)
+        return read(source.path)
     except MetadataError as error:
         raise ResolverError(tier, source.path, error.reason) from error
     except OSError as error:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from catalogdb.config_facts import MODEL_PARAMETERS, ConfigFacts, is_known
 from catalogdb.errors import ResolverError
+from catalogdb.layouts import Position
+from catalogdb.layouts.hugging_face import STATE
+from catalogdb.layouts.names import counters, metrics_in, name_below
 from catalogdb.records import (
     Candidate,
     CheckpointHeader,
@@ -23,12 +26,14 @@ from catalogdb.records import (
     Value,
 )
 from catalogdb.resolve.base import Hints
-from catalogdb.resolve.config import ConfigParams, read_config
+from catalogdb.resolve.beside import Beside
+from catalogdb.resolve.config import ConfigParams, RunParams, read_config
 from catalogdb.resolve.documents import PerSource
-from catalogdb.resolve.names import counters, experiment, path_patterns
+from catalogdb.resolve.names import experiment, path_patterns
 from catalogdb.resolve.own_score import callback_of, own_scores
 from catalogdb.resolve.params import merge_params
 from catalogdb.resolve.proven import proven_fields
+from catalogdb.resolve.trust import agree, difference, disagreements
 
 HYPER_PARAMETERS: Mapping[str, str] = {**MODEL_PARAMETERS, "max_epochs": "max_epochs"}
 """Keys of ``hyper_parameters`` that are fields of the row."""
@@ -39,13 +44,21 @@ def _origin(role: OriginRole, path: str, key: str, scope: Scope) -> Origin:
     return Origin("legacy", role, path, key, scope)
 
 
+IN_NAME = _origin("name", "", "file name", "checkpoint")
+
+LEVELS = 6
+"""Folders above the checkpoint's own in which a file beside it may lie."""
+
+
 class InferenceResolver:
     """Reads the config beside a checkpoint; everything else it needs is in the hints and the path."""
 
     def __init__(self) -> None:
         self._configs: PerSource[ConfigFacts] = PerSource(read_config)
         self._params = ConfigParams()
-        self._last: tuple[Source, str, Finding] | None = None
+        self._beside = Beside()
+        self._beside_config = RunParams(self._params)
+        self._last: tuple[tuple[Source, ...], str, Finding] | None = None
 
     @property
     def name(self) -> Tier:
@@ -54,44 +67,139 @@ class InferenceResolver:
     def resolve(self, candidate: Candidate, *, wanted: Collection[str], hints: Hints) -> Finding | None:
         """Never fails as a whole: a broken config is a problem of the finding."""
         folder, _, file_name = candidate.path.rpartition("/")
+        header = hints.header
+        position, said_to_be = self._beside.place(candidate, header)
         fields: dict[str, Value] = {}
         metrics: dict[str, Value] = {}
-        problems: tuple[Problem, ...] = ()
-        params = _header_params(hints.header.hyper_parameters)
-        _from_header(hints.header, candidate.link_target or candidate.path, fields, metrics)
-        config = candidate.source("config")
+        problems: list[Problem] = []
+        params = _header_params(header.hyper_parameters)
+        _from_position(header, position, fields)
+        _from_header(header, candidate.link_target or candidate.path, fields, metrics)
+        known: list[str] = []
+        if candidate.source("metrics") is not None:
+            metrics = self._with_metric_files(candidate, position, fields, metrics, known, problems)
+        said = self._of_run(candidate, folder, problems)
+        if said is not None:
+            fields = _with_config(fields, said.fields)
+            params = merge_params(params, said.params) if params else said.params
+        _from_names(candidate, file_name, fields, wanted)
+        if file_name.count("=") + file_name.count(":") > len(counters(file_name)):
+            metrics = _with_name(candidate, metrics, known, problems)
+        if said_to_be:
+            fields["claims"] = _claims(said_to_be, folder)
+        return Finding(fields, metrics, params, tuple(problems))
+
+    def _with_metric_files(
+        self,
+        candidate: Candidate,
+        position: Position,
+        fields: dict[str, Value],
+        metrics: dict[str, Value],
+        known: list[str],
+        problems: list[Problem],
+    ) -> dict[str, Value]:
+        """``metrics`` with what metrics files have on the very step. Two files that differ are no source of either."""
+        folder = candidate.path.rpartition("/")[0]
+        on_step: dict[str, Value] = {}
+        twofold: set[str] = set()
+        for source, found in self._beside.metrics(candidate, position):
+            if isinstance(found, Problem):
+                problems.append(found)
+                continue
+            relative = _relative(source, folder)
+            known.extend(found.names)
+            for name, count in found.counters.items():
+                fields.setdefault(name, Value(count, _origin("metrics", relative, name, "checkpoint")))
+            for name, number in found.row.items():
+                value = Value(number, _origin("metrics", relative, name, "checkpoint"))
+                if not agree(on_step.setdefault(name, value), value):
+                    twofold.add(name)
+        for name in twofold:
+            del on_step[name]
+        problems.extend(_differences(candidate, on_step, metrics))
+        return {**metrics, **on_step}
+
+    def _of_run(self, candidate: Candidate, folder: str, problems: list[Problem]) -> Finding | None:
+        """What the config and the documents beside it say. Neighbours have the same: the last answer is kept."""
+        sources = tuple([source for source in candidate.sources if source.role in ("config", "params")])
+        if not sources:
+            return None
+        last = self._last
+        if last is None or last[0] != sources or last[1] != folder:
+            self._last = last = sources, folder, self._read_run(sources, folder)
+        problems.extend(last[2].problems)
+        return last[2]
+
+    def _read_run(self, sources: Sequence[Source], folder: str) -> Finding:
+        fields: dict[str, Value] = {}
+        problems: list[Problem] = []
+        params: tuple[ParamGroup, ...] = ()
+        document: Mapping[str, object] = {}
+        config = next((source for source in sources if source.role == "config"), None)
         if config is not None:
             relative = _relative(config, folder)
             try:
-                said = self._said_by(config, relative)
+                facts = self._configs.get(config)
             except ResolverError as error:
-                problems = (Problem(config.path, "legacy", error.reason),)
+                problems.append(Problem(config.path, "legacy", error.reason))
             else:
-                fields = _with_config(fields, said.fields)
-                params = merge_params(params, said.params) if params else said.params
+                document = facts.document
+                params = self._params.groups(document, relative)
+                for field, (value, key) in facts.fields.items():
+                    fields[field] = Value(value, _origin("config", relative, key, "run"))
             fields["config_path"] = Value(config.path, _origin("config", relative, "", "run"))
-        _from_names(candidate, file_name, fields, wanted)
-        return Finding(fields, metrics, params, problems)
+        others = [(source, _relative(source, folder)) for source in sources if source.role == "params"]
+        if others:
+            first, rest, broken = self._beside_config.groups(others, document)
+            params = merge_params(merge_params(first, params), rest)
+            problems.extend(broken)
+        return Finding(fields, params=params, problems=tuple(problems))
 
-    def _said_by(self, config: Source, relative: str) -> Finding:
-        """The config's values with their origins. Neighbours have the same config: the last answer is kept."""
-        last = self._last
-        if last is not None and last[0] == config and last[1] == relative:
-            return last[2]
-        facts = self._configs.get(config)
-        fields = {
-            field: Value(value, _origin("config", relative, key, "run")) for field, (value, key) in facts.fields.items()
-        }
-        found = Finding(fields, params=self._params.groups(facts.document, relative))
-        self._last = config, relative, found
-        return found
+
+def _from_position(header: CheckpointHeader, position: Position, fields: dict[str, Value]) -> None:
+    """Counters as the layout reads them: in the header, else in the file's name."""
+    if position.epoch is not None:
+        stated = header.epoch is not None or "epoch" in header.scalars
+        origin = _origin("header", "", position.key, "checkpoint") if stated else IN_NAME
+        fields["epoch"] = Value(position.epoch, origin)
+    if position.stated_epoch is not None and position.stated_epoch != position.epoch:
+        stated = header.epoch is not None or "epoch" in header.scalars
+        origin = _origin("header", "", position.key, "checkpoint") if stated else IN_NAME
+        fields["stated_epoch"] = Value(float(position.stated_epoch), origin)
+    if position.global_step is not None:
+        origin = _origin("header", "", "global_step", "checkpoint") if header.global_step is not None else IN_NAME
+        fields["global_step"] = Value(position.global_step, origin)
+
+
+def _with_name(
+    candidate: Candidate, metrics: dict[str, Value], known: Iterable[str], problems: list[Problem]
+) -> dict[str, Value]:
+    """``metrics`` with those that the file's name states, if it is one that states counters as well: ``lr=0.1`` alone
+    is no metric."""
+    path = name_below(candidate.path)
+    if not counters(path):
+        return metrics
+    stated = {
+        name: Value(value, _origin("name", "", text, "checkpoint"))
+        for name, (value, text) in metrics_in(path, (*metrics, *known)).items()
+    }
+    problems.extend(_differences(candidate, metrics, stated))
+    return {**stated, **metrics}
+
+
+def _differences(candidate: Candidate, first: Mapping[str, Value], second: Mapping[str, Value]) -> Iterator[Problem]:
+    for name, one, other in disagreements(first, second):
+        yield Problem(candidate.path, "legacy", difference(name, one, other))
+
+
+def _claims(said: Mapping[str, Source | None], folder: str) -> Value:
+    """``best``, ``last``, or both; from the file beside it that says so, else from its name."""
+    source = next((each for each in said.values() if each is not None), None)
+    origin = IN_NAME if source is None else _origin("state", _relative(source, folder), "", "checkpoint")
+    return Value(", ".join(said), origin)
 
 
 def _from_header(header: CheckpointHeader, path: str, fields: dict[str, Value], metrics: dict[str, Value]) -> None:
-    if header.epoch is not None:
-        fields["epoch"] = Value(header.epoch, _origin("header", "", "epoch", "checkpoint"))
-    if header.global_step is not None:
-        fields["global_step"] = Value(header.global_step, _origin("header", "", "global_step", "checkpoint"))
     for key, field in HYPER_PARAMETERS.items():
         value = header.hyper_parameters.get(key)
         expected = int if field == "max_epochs" else str
@@ -109,8 +217,10 @@ def _from_header(header: CheckpointHeader, path: str, fields: dict[str, Value], 
         fields["monitor"] = Value(callback.monitor, _origin("header", "", f"{key}.monitor", "checkpoint"))
         if callback.mode is not None:
             fields["monitor_mode"] = Value(callback.mode, _origin("header", "", f"{key}.mode", "checkpoint"))
+    logged = header.framework == "transformers"  # the state has the whole log
     for name, metric in header.metrics.items():
-        metrics[name] = Value(metric, _origin("header", "", name.replace("/", "_metrics."), "checkpoint"))
+        origin = ("metrics", STATE, name) if logged else ("header", "", name.replace("/", "_metrics."))
+        metrics[name] = Value(metric, _origin(*origin, "checkpoint"))
     for name, score in own_scores(header, path).items():
         metrics[name] = Value(score, _origin("header", "", "callbacks.ModelCheckpoint.best_k_models", "checkpoint"))
 
@@ -126,7 +236,7 @@ def _with_config(fields: dict[str, Value], said: Mapping[str, Value]) -> dict[st
 
 def _from_names(candidate: Candidate, file_name: str, fields: dict[str, Value], wanted: Collection[str]) -> None:
     for field, number in counters(file_name).items():
-        fields.setdefault(field, Value(number, _origin("name", "", "file name", "checkpoint")))
+        fields.setdefault(field, Value(number, IN_NAME))
     if any(field in wanted and field not in fields for field in ("architecture", "backbone")):
         for field, text in path_patterns(candidate.rel_path).items():
             fields.setdefault(field, Value(text, _origin("name", "", "path", "run")))
@@ -144,9 +254,9 @@ def _header_params(hyper_parameters: Mapping[str, Scalar]) -> tuple[ParamGroup, 
 
 
 def _relative(source: Source, folder: str) -> str:
-    """The config's path as seen from the checkpoint's folder: a run that moves as a whole keeps it."""
+    """A file's path as seen from the checkpoint's folder: a run that moves as a whole keeps it."""
     path, up = source.path, ""
-    for _ in range(3):
+    for _ in range(LEVELS):
         if path.startswith(f"{folder}/"):
             return up + path[len(folder) + 1 :]
         folder, up = folder.rpartition("/")[0], f"{up}../"

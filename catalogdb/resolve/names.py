@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+
+from catalogdb.layouts import CHECKPOINT_FOLDERS
+from catalogdb.layouts.names import counters
+
+__all__ = ["counters", "experiment", "path_patterns"]
 
 ARCHITECTURES = ("dbnetpp", "dbnet", "craft", "psenet", "pan")
 BACKBONES = (
@@ -19,11 +23,6 @@ BACKBONES = (
     "efficientnet_b3",
     "efficientnet_v2_s",
 )
-CHECKPOINT_FOLDERS = frozenset({"checkpoints", "checkpoint", "ckpts", "ckpt", "weights"})
-
-COUNTER = re.compile(r"(?:^|[-_/])(epoch|step)=([0-9]{1,12})(?![0-9.])")
-"""Lightning's ``{epoch}-{step}``: ``epoch=10-step=5420.ckpt``, ``-v1`` where the name was taken
-(``lightning/pytorch/callbacks/model_checkpoint.py``, ``_format_checkpoint_name``)."""
 
 
 def _whole_words(names: tuple[str, ...]) -> re.Pattern[str]:
@@ -34,16 +33,6 @@ def _whole_words(names: tuple[str, ...]) -> re.Pattern[str]:
 
 _ARCHITECTURE = _whole_words(ARCHITECTURES)
 _BACKBONE = _whole_words(BACKBONES)
-
-
-@lru_cache(maxsize=8192)
-def counters(file_name: str) -> Mapping[str, int]:
-    """``epoch`` and ``global_step`` as the file's name states them; contradictory ones are left out."""
-    stem = file_name.removesuffix(".tar").rpartition(".")[0]
-    found: dict[str, set[int]] = {}
-    for name, digits in COUNTER.findall(stem):
-        found.setdefault("epoch" if name == "epoch" else "global_step", set()).add(int(digits))
-    return {field: values.pop() for field, values in found.items() if len(values) == 1}
 
 
 def _only(pattern: re.Pattern[str], rel_path: str) -> str | None:
@@ -61,19 +50,54 @@ def path_patterns(rel_path: str) -> Mapping[str, str]:
     return {field: value for field, value in found.items() if value is not None}
 
 
+CONTAINERS = frozenset(
+    {
+        "outputs", "output", "multirun", "multiruns", "runs", "logs", "log", "results", "experiments", "exps", "train",
+        "work_dirs", "lightning_logs", "nemo_experiments", "csv_logs", "tb_logs", "artifacts", "csv", "tensorboard",
+    }
+)  # fmt: skip
+"""Folders that hold runs, whatever these are about."""
+
+NUMBERED = re.compile(r"version_\d{1,6}|\d{1,3}")
+"""Lightning's versions, and the jobs of Hydra's sweeps: one run of several."""
+
+DATED = re.compile(r"\d{4}-\d\d-\d\d(?:[T_ -]\d\d[-:.]?\d\d(?:[-:.]?\d\d)?)?|\d\d-\d\d(?:-\d\d)?|\d{8}[-_T]?\d{4,6}")
+"""Hydra's ``2025-10-18/14-32-15``, and times in other spellings."""
+
+
 def experiment(path: str, root: str) -> str | None:
     """The experiment by the folders of an absolute path: the one above ``checkpoints``, else the file's own.
 
-    A name such as ``{epoch}-{val/loss}`` makes one more folder below ``checkpoints``. None for a file that lies
-    directly in the root, and for a root that is itself a checkpoint.
+    A name such as ``{epoch}-{val/loss}`` makes one more folder below ``checkpoints``. Versions, sweeps' jobs and times
+    are runs of what the folder above names (``dbnet/version_3`` is dbnet); where that says nothing either, a run is its
+    time, from the date on (``outputs/2025-10-18/14-32-15`` is 2025-10-18/14-32-15). None for a file that lies directly
+    in the root, and for a root that is itself a checkpoint.
     """
     if path == root:
         return None
     folder = path.rpartition("/")[0]
+    run = None if folder == root else folder
     inner = folder
     while inner.startswith(root):
         upper, _, name = inner.rpartition("/")
         if name.lower() in CHECKPOINT_FOLDERS:
-            return upper.rpartition("/")[2] or None
+            run = upper
+            break
         inner = upper
-    return folder.rpartition("/")[2] or None if folder != root else None
+    return _telling(run, root) if run else None
+
+
+def _telling(run: str, root: str) -> str | None:
+    """The nearest name from a run's folder up that says what it is a run of."""
+    times: list[str] = []
+    place = run
+    while place.startswith(root) and place:
+        upper, _, name = place.rpartition("/")
+        if DATED.fullmatch(name):
+            times.insert(0, name)
+        elif name.lower() in CONTAINERS and times:
+            break
+        elif not NUMBERED.fullmatch(name) and name.lower() not in CONTAINERS:
+            return name or None
+        place = upper
+    return "/".join(times) or run.rpartition("/")[2] or None

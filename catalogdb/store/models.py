@@ -103,6 +103,8 @@ checkpoints = Table(
     Column("provenance_set_id", Integer, ForeignKey("provenance_sets.id")),
     Column("problems", Text),
     Column("resolved_at", Text, nullable=False),
+    Column("claims", Text),
+    Column("stated_epoch", Float),
     UniqueConstraint("root_id", "rel_path"),
     Index("ix_checkpoints_inode", "inode"),
     Index("ix_checkpoints_exp_name", "exp_name"),

@@ -47,11 +47,14 @@ SELECT_METRICS = (
     "SELECT m.checkpoint_id, t.name, m.value, m.origin_id FROM metrics m "
     f"CROSS JOIN metric_names t ON t.id = m.name_id WHERE m.checkpoint_id IN {_MARK} ORDER BY t.name"
 )
+_OVERRIDDEN = "o.role = 'params' AND o.path LIKE '%.hydra/overrides.yaml'"
 SELECT_PARAMS = (
-    f"SELECT g.param_set_id, p.name, p.type, p.value, p.origin_id FROM param_set_groups g "
-    f"CROSS JOIN params p ON p.param_group_id = g.param_group_id WHERE g.param_set_id IN {_MARK} "
-    "ORDER BY g.param_set_id, p.name"
+    "SELECT g.param_set_id, p.name, p.type, p.value, p.origin_id FROM param_set_groups g "
+    "CROSS JOIN params p ON p.param_group_id = g.param_group_id CROSS JOIN origins o ON o.id = p.origin_id "
+    f"WHERE g.param_set_id IN {_MARK} ORDER BY g.param_set_id, {_OVERRIDDEN} DESC, p.name"
 )
+"""What the user changed comes first."""
+
 SELECT_TAGS = f"SELECT checkpoint_id, key, value FROM tags WHERE checkpoint_id IN {_MARK} ORDER BY checkpoint_id, key"
 SELECT_ALIASES = f"SELECT checkpoint_id, name FROM aliases WHERE checkpoint_id IN {_MARK} ORDER BY name"
 SELECT_PROVENANCE = f"SELECT id, origins FROM provenance_sets WHERE id IN {_MARK}"

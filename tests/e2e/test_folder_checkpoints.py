@@ -45,7 +45,12 @@ def test_a_trainer_s_checkpoint_is_one_row(tmp_path: Path, catalog: Catalog) -> 
     assert (report.total, report.new, report.foreign, report.problems) == (1, 1, 0, ())
     (row,) = catalog.search()
     assert (row.path, row.rel_path, row.format, row.state) == (str(folder), "checkpoint-500", "sharded", "ready")
-    assert (row.epoch, row.global_step, row.metrics) == (2, 500, {"eval_loss": 0.5, "eval_f1": 0.7})
+    assert (row.epoch, row.stated_epoch, row.global_step, row.metrics) == (
+        1,
+        2.0,
+        500,
+        {"eval_loss": 0.5, "eval_f1": 0.7},
+    )
     assert row.size_bytes == size_of(folder)
     assert row.weights is not None
     assert row.weights.num_tensors == 2

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from catalogdb.records import FIELD_NAMES, Checkpoint
@@ -200,8 +201,11 @@ class Truth:
             "created_at": {save.created_at},
             "config_path": {str(self.tree.disk(self.config_path))} if self.config_path else set(),
             "wandb_run_id": {"abc123de"} if run.with_phase else set(),
+            "claims": {label for label in ("best", "last") if Path(self.path).name.startswith(label)},
+            "stated_epoch": set(),
             **{
                 name: {save.metrics.get(HEADLINES[name]), save.metrics.get(cleval.get(name, ""))} - {None}
+                | ({row.metrics.get(HEADLINES[name])} if "=" in row.provenance.get(name, {}).get("key", "") else set())
                 for name in HEADLINES
             },
         }
@@ -252,7 +256,12 @@ class Truth:
     def check_metrics(self, row: Checkpoint) -> Iterator[str]:
         metrics = {**self.save.metrics, **{name: self.save.metrics[of] for name, of in HEADLINES.items()}}
         for name, value in row.metrics.items():
-            if name not in metrics:
+            stated = row.provenance.get(f"metrics.{name}", {}).get("key", "")
+            if "=" in stated:
+                right = metrics.get(name, metrics.get(name.replace("_", "/", 1), math.nan))
+                if round(right, len(stated.rpartition(".")[2])) != value:
+                    yield f"metric {name} is {stated} by the file's name, should be {right}"
+            elif name not in metrics:
                 yield f"metric {name} is {value}, and there is no such metric"
             elif value != metrics[name] and not (math.isnan(value) and math.isnan(metrics[name])):
                 yield f"metric {name} is {value}, should be {metrics[name]}"
@@ -348,8 +357,10 @@ def expected_config(tree: Tree, path: str) -> str | None:
     above = folder.rpartition("/")[0]
     stem = f"{folder}/{name.rpartition('.')[0]}"
     places = [stem + suffix for suffix in OWN_CONFIGS]
-    places += [f"{above}/.hydra/config.yaml", f"{above.rpartition('/')[0]}/.hydra/config.yaml"]
-    places += [f"{where}/{plain}" for where in (folder, above) for plain in ("config.yaml", "hparams.yaml")]
+    run = next((up.rpartition("/")[0] for up in (folder, above) if up.rpartition("/")[2].lower() in SAVED_IN), folder)
+    higher = run.rpartition("/")[0]
+    places += [f"{up}/.hydra/config.yaml" for up in (run, higher, higher.rpartition("/")[0])]
+    places += [f"{where}/{plain}" for where in (folder, above, run) for plain in ("config.yaml", "hparams.yaml")]
     return next((place.lstrip("/") for place in places if place.lstrip("/") in tree.configs), None)
 
 

@@ -118,7 +118,8 @@ def test_the_header_of_last_is_what_the_trainer_knows(run: Run) -> None:
 def test_the_loop_is_where_the_trainer_stood(run: Run) -> None:
     header = read_header(str(run.folder / "last.ckpt"))
     assert header.framework_version == torch.load(run.folder / "last.ckpt", weights_only=False)[VERSION_KEY]
-    assert header.progress == LoopProgress(True, True, True, True, True)
+    assert header.global_step is not None
+    assert header.progress == LoopProgress(True, True, True, True, True, row=header.global_step - 1)
     assert [state.by_steps for state in header.monitors] == [False, False]
 
 

@@ -61,6 +61,7 @@ def test_the_config_of_the_run(tmp_path: Path) -> None:
         "wandb_run_id": "team/ocr/abc",
         "config_path": str(tmp_path / "run/.hydra/config.yaml"),
         "exp_name": "run",
+        "claims": "best",
     }
     origin = finding.fields["architecture"].origin
     assert origin == ("legacy", "config", "../.hydra/config.yaml", "model.architecture_name", "run")

@@ -86,6 +86,16 @@ def test_path_patterns_are_whole_words_and_the_nearest_part_decides(
         ("/data/checkpoints/a/x.ckpt", "data"),
         ("/data/x.ckpt", None),
         ("/data/checkpoints/exp/checkpoints/x.ckpt", "exp"),
+        ("/data/outputs/2025-10-18/14-32-15/checkpoints/x.ckpt", "2025-10-18/14-32-15"),
+        ("/data/outputs/2025-10-18/14-32-15/lightning_logs/version_0/checkpoints/x.ckpt", "2025-10-18/14-32-15"),
+        ("/data/multirun/2025-10-18/14-32-15/3/model.pth", "2025-10-18/14-32-15"),
+        ("/data/logs/train/runs/2025-10-18_14-32-15/checkpoints/x.ckpt", "2025-10-18_14-32-15"),
+        ("/data/logs/dbnet/version_3/checkpoints/x.ckpt", "dbnet"),
+        ("/data/ocr/lightning_logs/version_0/checkpoints/x.ckpt", "ocr"),
+        ("/data/lightning_logs/version_0/checkpoints/x.ckpt", "data"),
+        ("/data/a/exp/2025-10-18_14-32-15/x.pt", "exp"),
+        ("/data/runs/detect/train3/weights/best.pt", "train3"),
+        ("/data/work_dirs/dbnet_r18/epoch_12.pth", "dbnet_r18"),
     ],
 )
 def test_the_experiment_is_the_folder_above_checkpoints_else_the_file_s_own(path: str, expected: str | None) -> None:

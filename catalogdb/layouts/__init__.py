@@ -1,0 +1,32 @@
+"""How frameworks lay out their runs: which files belong to a checkpoint, and where it stands among them."""
+
+from __future__ import annotations
+
+from catalogdb.layouts.base import (
+    CHECKPOINT_FOLDERS,
+    Dependency,
+    Guide,
+    Layout,
+    Listing,
+    Position,
+    Seen,
+)
+from catalogdb.layouts.names import Claim
+from catalogdb.layouts.registry import BUILT_IN, ENTRY_POINT, all_marks, layout_of, layouts, layouts_with
+
+__all__ = [
+    "BUILT_IN",
+    "CHECKPOINT_FOLDERS",
+    "ENTRY_POINT",
+    "Claim",
+    "Dependency",
+    "Guide",
+    "Layout",
+    "Listing",
+    "Position",
+    "Seen",
+    "all_marks",
+    "layout_of",
+    "layouts",
+    "layouts_with",
+]

@@ -1,0 +1,39 @@
+"""fairseq: ``checkpointN.pt``, ``checkpoint_E_U.pt``, ``checkpoint_best.pt``, ``checkpoint.best_<metric>_<value>.pt``.
+
+Epochs begin with 1; best and last are copies (``fairseq/checkpoint_utils.py``, ``save_checkpoint``). It leaves no
+metrics file: the value of the chosen metric is in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import re
+
+from catalogdb.layouts.base import Guide, Habits, Position, Seen
+from catalogdb.layouts.names import stem_of
+
+SAVED = re.compile(r"checkpoint(?:(\d{1,9})|_(\d{1,9})_(\d{1,12}))")
+
+
+class Fairseq(Habits):
+    name = "fairseq"
+    guide = Guide(
+        "fairseq",
+        "`checkpointN.pt`, `checkpoint_E_U.pt`, `checkpoint_best.pt`, `checkpoint_last.pt`, "
+        "`checkpoint.best_<metric>_<value>.pt`",
+        "the file",
+        "1: `checkpoint12` is epoch 11",
+    )
+    frameworks = frozenset({"fairseq"})
+
+    def position(self, seen: Seen) -> Position:
+        header = seen.header
+        saved = SAVED.fullmatch(stem_of(seen.name))
+        number = header.epoch
+        if number is None and saved is not None:
+            number = int(saved[1] or saved[2])
+        step = header.global_step
+        if step is None and saved is not None and saved[3]:
+            step = int(saved[3])
+        if not number:
+            return Position(None, step, row=step)
+        return Position(number - 1, step, number, "extra_state.train_iterator.epoch", step, number - 1)

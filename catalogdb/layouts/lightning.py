@@ -1,0 +1,73 @@
+"""Lightning: ``<save_dir>/<name>/<version>/checkpoints/``, by default ``lightning_logs/version_N/checkpoints/``.
+
+Loggers write under the number of batches stepped before, so that the metrics of a state whose ``global_step`` is 50
+stand at step 49; with several optimizers the loop's own counter tells (``LoopProgress.row``).
+Sources: ``lightning/pytorch/callbacks/model_checkpoint.py``, ``…/loops/training_epoch_loop.py``
+(``_batches_that_stepped``), ``…/trainer/connectors/logger_connector/logger_connector.py`` (``log_metrics``),
+``…/loggers/csv_logs.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Position, Seen, event_files, run_of
+from catalogdb.layouts.names import counters
+from catalogdb.metric_files.forms import EVENTS
+
+METRICS = "metrics.csv"
+HPARAMS = "hparams.yaml"
+LOGGERS = ("csv", "csv_logs", "lightning_logs", "tensorboard", "tb_logs")
+"""Folders of loggers beside ``checkpoints`` where the latter was given a place of its own."""
+
+VERSION = re.compile(r"version_\d+")
+
+
+class Lightning(Habits):
+    name = "lightning"
+    guide = Guide(
+        "Lightning",
+        "`lightning_logs/version_N/checkpoints/*.ckpt`, `<name>/<version>/checkpoints`, `<project>/<run id>/…`",
+        "the file; `metrics.csv`, else TensorBoard's events, at `global_step - 1`; `hparams.yaml`",
+        "0, as in the file",
+    )
+    marks = frozenset({METRICS, HPARAMS, f"{EVENTS}*", *LOGGERS})
+    frameworks = frozenset({"lightning"})
+
+    def depends(self, folder: Listing) -> Iterator[Dependency]:
+        run = run_of(folder)
+        places = [run, *_loggers(run)] if run is not folder else [run]
+        tables = [place for place in places if METRICS in place.files]
+        for place in tables:
+            yield Dependency("metrics", place, METRICS)
+        for place in () if tables else places:
+            for name in event_files(place):
+                yield Dependency("metrics", place, name)
+        for place in places:
+            if HPARAMS in place.files:
+                yield Dependency("params", place, HPARAMS)
+
+    def position(self, seen: Seen) -> Position:
+        header = seen.header
+        stated = counters(seen.name)
+        epoch = header.epoch if header.epoch is not None else stated.get("epoch")
+        step = header.global_step if header.global_step is not None else stated.get("global_step")
+        row = header.progress.row if header.progress is not None else None
+        if row is None and step:
+            row = step - 1
+        return Position(epoch, step, row=row, row_epoch=epoch)
+
+
+def _loggers(run: Listing) -> Iterator[Listing]:
+    """The folders where a logger of this run writes: with several versions there, it can't be told which is its."""
+    for name in LOGGERS:
+        logger = run.inside(name) if name in run.folders else None
+        if logger is None:
+            continue
+        versions = [each for each in logger.folders if VERSION.fullmatch(each)]
+        inner = logger.inside(versions[0]) if len(versions) == 1 else None
+        if inner is not None:
+            yield inner
+        elif not versions:
+            yield logger

@@ -1,0 +1,118 @@
+"""What the names of checkpoints say: counters, metrics, claims."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
+from typing import Literal
+
+Claim = Literal["best", "last"]
+IS_BEST: frozenset[Claim] = frozenset({"best"})
+IS_LAST: frozenset[Claim] = frozenset({"last"})
+NOTHING: frozenset[Claim] = frozenset()
+
+COUNTER = re.compile(r"(?:^|[-_/])(epoch|step)=([0-9]{1,12})(?![0-9.])")
+"""Lightning's ``{epoch}-{step}``: ``epoch=10-step=5420.ckpt``, ``-v1`` where the name was taken
+(``lightning/pytorch/callbacks/model_checkpoint.py``, ``_format_checkpoint_name``)."""
+
+_SUFFIX = re.compile(r"(?:-v\d+)?(?:\.(?:ckpt|pt|pth|pth\.tar|tar|bin|safetensors|nemo))+$", re.IGNORECASE)
+_PAIR = re.compile(r"[=:](-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?=$|[-_ ,/])")
+"""``=0.31`` and ``:0.31``: both are in use, and both end before the next name."""
+
+_SEPARATORS = "-_ ,/"
+COUNTERS = frozenset({"epoch", "step", "global_step", "iter", "iteration", "consumed_samples", "v", "version", "fold"})
+"""Names that are no metrics."""
+
+_LABELS = re.compile(r"^(?:(?:best|last|latest|model|checkpoint|ckpt|final|top|ep)[-_ ]+)+", re.IGNORECASE)
+_LAST = re.compile(
+    r"(?:checkpoint|model|ckpt)?[-_.]?(?:last|latest|final)(?:[-_.]?(?:checkpoint|model|ckpt|epoch))?(?:[-_.]weights)?"
+    r"|.*--.*-last",
+    re.IGNORECASE,
+)
+_BEST = re.compile(
+    r"(?:checkpoint|model|ckpt)?[-_.]?best(?:[-_.](?:checkpoint|model|ckpt|epoch))?(?:[-_. @:=].*)?", re.IGNORECASE
+)
+
+
+def stem_of(name: str) -> str:
+    """Without what a checkpoint's name ends with, ``-v1`` included."""
+    return _SUFFIX.sub("", name)
+
+
+@lru_cache(maxsize=8192)
+def counters(file_name: str) -> Mapping[str, int]:
+    """``epoch`` and ``global_step`` as the file's name states them; contradictory ones are left out."""
+    stem = file_name.removesuffix(".tar").rpartition(".")[0]
+    found: dict[str, set[int]] = {}
+    for name, digits in COUNTER.findall(stem):
+        found.setdefault("epoch" if name == "epoch" else "global_step", set()).add(int(digits))
+    return {field: values.pop() for field, values in found.items() if len(values) == 1}
+
+
+def name_below(path: str) -> str:
+    """A file's name; with its folder's before it, where a metric's name with ``/`` made that folder: the folder's
+    name states something, and ends within what it states next."""
+    folder, _, name = path.rpartition("/")
+    last = folder.rpartition("/")[2]
+    begun = ("=" in last or ":" in last) and re.search(r"[-_ ,][A-Za-z]\w*$", last) is not None
+    return f"{last}/{name}" if begun else name
+
+
+def metrics_in(path: str, known: Collection[str] = ()) -> Mapping[str, tuple[float, str]]:
+    """Metrics that a name states, with the text: ``epoch=3-val_loss=0.31.ckpt`` has a ``val_loss``, 0.31.
+
+    ``path`` is the file's below the folder of checkpoints: a metric's name with ``/`` makes a folder. A name may hold
+    the characters that separate names; where ``known`` metrics are given, the longest that fits is meant, and its
+    spelling is the one that is returned. 0 isn't taken: Lightning writes it for a metric that is missing
+    (``lightning/pytorch/callbacks/model_checkpoint.py``, ``_format_checkpoint_name``).
+    """
+    text = stem_of(path)
+    found: dict[str, tuple[float, str]] = {}
+    start = 0
+    for pair in _PAIR.finditer(text):
+        raw = text[start : pair.start()].lstrip(_SEPARATORS)
+        start = pair.end()
+        name = _known_name(raw, known) or _own_name(raw)
+        value = float(pair[1])
+        if name is None or name.lower() in COUNTERS or value == 0:
+            continue
+        if name in found and found[name][0] != value:
+            del found[name]
+        else:
+            found[name] = value, f"{name}={pair[1]}"
+    return found
+
+
+def _known_name(raw: str, known: Iterable[str]) -> str | None:
+    """The longest known name that ``raw`` ends with, whatever characters stand for ``/`` and the like."""
+    plain = _plain(raw)
+    fitting = [name for name in known if f"-{plain}".endswith(f"-{_plain(name)}")]
+    return max(fitting, key=len) if fitting else None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
+
+
+def _own_name(raw: str) -> str | None:
+    """As it stands, without labels before it; None where what is before it can't be told from it (``a-b-loss``)."""
+    name = _LABELS.sub("", raw.rpartition("--")[2])
+    inner = re.split(r"[-_/ ]", name)
+    if inner and inner[-1].lower() in {"epoch", "step", "iter"}:
+        return inner[-1].lower()
+    return name if re.fullmatch(r"[A-Za-z][\w@./+() -]{0,120}", name) else None
+
+
+def claims_of(name: str) -> frozenset[Claim]:
+    """``best.pt``, ``model_best.pth.tar``, ``best_bbox_mAP_epoch_9.pth``; ``last.ckpt``, ``checkpoint_last.pt``."""
+    stem = stem_of(name)
+    if _LAST.fullmatch(stem):
+        return IS_LAST
+    return IS_BEST if _BEST.fullmatch(stem) else NOTHING
+
+
+def number_in(pattern: re.Pattern[str], name: str) -> int | None:
+    """The number that the whole of a name, less its suffix, states."""
+    found = pattern.fullmatch(stem_of(name))
+    return int(found[1]) if found is not None else None

@@ -1,0 +1,217 @@
+"""What a metrics file gives, and an index of its lines that takes 24 bytes for each of them."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+Row = Mapping[str, float]
+"""Metric name → value, as training logged it."""
+
+UNKNOWN = -1
+"""In the index: a line that states no step, or no epoch."""
+
+CHUNK = 1 << 20
+MAX_LINE = 1 << 20
+"""A longer line is passed over."""
+
+
+class Asked(NamedTuple):
+    """Whose metrics are asked for. ``row`` and ``row_epoch`` are the step and the 0-based epoch under which training
+    logs the metrics of this state; ``global_step`` and ``epoch`` are the checkpoint's own."""
+
+    name: str
+    row: int | None = None
+    row_epoch: int | None = None
+    global_step: int | None = None
+    epoch: int | None = None
+
+
+class MetricFile(Protocol):
+    """A file with metrics. What is read of it is remembered; ``refresh`` reads what was added since."""
+
+    def refresh(self) -> None:
+        """Reads to the last whole line; a second time, only what came after it. Raises OSError."""
+
+    def at(self, asked: Asked) -> Row:
+        """The values on exactly its step, in rows that are not of another epoch, and of rows without a step on exactly
+        its epoch. A name with two different values is left out. Raises OSError."""
+
+    def counters(self, name: str) -> Mapping[str, int]:
+        """``epoch`` and ``global_step`` of the checkpoint called ``name``, where the file is about it alone."""
+
+    @property
+    def names(self) -> Collection[str]:
+        """The metrics that it has, as far as that is known without reading all of it."""
+
+
+class LineIndex:
+    """Where the lines of each step and each epoch begin. Lines may come in any order."""
+
+    def __init__(self) -> None:
+        self.steps = array("q")
+        self.epochs = array("q")
+        self.offsets = array("q")
+        self._sorted: dict[str, tuple[array[int], array[int]]] = {}
+
+    def add(self, step: int, epoch: int, offset: int) -> None:
+        self.steps.append(step)
+        self.epochs.append(epoch)
+        self.offsets.append(offset)
+
+    def lines_of(self, step: int | None, epoch: int | None) -> list[int]:
+        """Offsets of the lines of a step that aren't of another epoch, and of lines without a step of an epoch."""
+        found = []
+        if step is not None:
+            for place in self._places("steps", step):
+                if epoch is None or self.epochs[place] in (UNKNOWN, epoch):
+                    found.append(place)
+        if epoch is not None:
+            for place in self._places("epochs", epoch):
+                if step is None or self.steps[place] == UNKNOWN:
+                    found.append(place)
+        return [self.offsets[place] for place in sorted(found)]
+
+    def _places(self, name: str, wanted: int) -> list[int]:
+        column: array[int] = getattr(self, name)
+        known = self._sorted.get(name)
+        if known is None or len(known[0]) != len(column):
+            known = self._sorted[name] = _in_order(column)
+        values, places = known
+        first, behind = bisect_left(values, wanted), bisect_right(values, wanted)
+        return [places[at] if places else at for at in range(first, behind)]
+
+
+def _in_order(column: array[int]) -> tuple[array[int], array[int]]:
+    """The column's values in order, and the place of each; no places where it is in order as it stands."""
+    previous = UNKNOWN
+    for value in column:
+        if value < previous:
+            break
+        previous = value
+    else:
+        return column, array("q")
+    places = array("q", sorted(range(len(column)), key=column.__getitem__))
+    return array("q", (column[place] for place in places)), places
+
+
+class LineFile:
+    """A text file of one row to a line. A subclass says what a line's step and epoch are, and what its values."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.index = LineIndex()
+        self._end = 0
+        self._inode = 0
+        self._last = b""
+
+    def refresh(self) -> None:
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            status = os.fstat(descriptor)
+            if not self._goes_on(descriptor, status):
+                self._begin_anew()
+                self._inode = status.st_ino
+            for offset, line in _whole_lines(descriptor, self._end):
+                self.take(offset, line)
+                self._end = offset + len(line)
+                self._last = line[-64:]
+        finally:
+            os.close(descriptor)
+
+    def _goes_on(self, descriptor: int, status: os.stat_result) -> bool:
+        """Whether it is the file that was read before, with more at its end."""
+        if status.st_ino != self._inode or status.st_size < self._end:
+            return False
+        before = self._end - len(self._last)
+        return os.pread(descriptor, len(self._last), before) == self._last
+
+    def _begin_anew(self) -> None:
+        self.index = LineIndex()
+        self._end = 0
+        self._last = b""
+
+    def take(self, offset: int, line: bytes) -> None:
+        """Puts a line, with its end, into the index."""
+        raise NotImplementedError
+
+    def values(self, line: bytes) -> Iterable[tuple[str, float]]:
+        raise NotImplementedError
+
+    @property
+    def names(self) -> Collection[str]:
+        return ()
+
+    def counters(self, name: str) -> Mapping[str, int]:
+        return {}
+
+    def at(self, asked: Asked) -> Row:
+        offsets = self.index.lines_of(asked.row, asked.row_epoch)
+        if not offsets:
+            return {}
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            return unambiguous(self.values(_line_at(descriptor, offset)) for offset in offsets)
+        finally:
+            os.close(descriptor)
+
+
+def unambiguous(rows: Iterable[Iterable[tuple[str, float]]]) -> Row:
+    """All values of the rows; a name with two different ones is left out. NaN equals NaN."""
+    found: dict[str, float] = {}
+    twofold: set[str] = set()
+    for row in rows:
+        for name, value in row:
+            before = found.setdefault(name, value)
+            if before != value and not (before != before and value != value):
+                twofold.add(name)
+    for name in twofold:
+        del found[name]
+    return found
+
+
+def _whole_lines(descriptor: int, start: int) -> Iterator[tuple[int, bytes]]:
+    """Each line with its end, and where it begins; the last one only if it has ended."""
+    offset = start
+    rest = b""
+    while chunk := os.pread(descriptor, CHUNK, offset + len(rest)):
+        data = rest + chunk
+        lines = data.splitlines(keepends=True) if b"\r" not in data else _split(data)
+        rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
+        for line in lines:
+            yield offset, line
+            offset += len(line)
+        if len(rest) > MAX_LINE:
+            skipped = _end_of_line(descriptor, offset + len(rest))
+            if skipped is None:
+                return
+            offset, rest = skipped, b""
+
+
+def _split(data: bytes) -> list[bytes]:
+    """Lines that end with a line feed: a carriage return before it stays with its line."""
+    lines = [line + b"\n" for line in data.split(b"\n")]
+    lines[-1] = lines[-1][:-1]
+    return lines if lines[-1] else lines[:-1]
+
+
+def _end_of_line(descriptor: int, offset: int) -> int | None:
+    while chunk := os.pread(descriptor, CHUNK, offset):
+        at = chunk.find(b"\n")
+        if at >= 0:
+            return offset + at + 1
+        offset += len(chunk)
+    return None
+
+
+def _line_at(descriptor: int, offset: int, size: int = 4096) -> bytes:
+    data = os.pread(descriptor, size, offset)
+    end = data.find(b"\n")
+    while end < 0 and len(data) == size and size < MAX_LINE:
+        size *= 4
+        data = os.pread(descriptor, size, offset)
+        end = data.find(b"\n")
+    return data[:end] if end >= 0 else b""

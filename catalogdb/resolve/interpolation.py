@@ -1,0 +1,109 @@
+"""OmegaConf's ``${a.b}`` in a config, filled in from the same document; what a resolver has to say stays.
+
+(https://omegaconf.readthedocs.io, "Variable interpolation".) Sections without any are returned as they are: documents
+share equal sections, and whoever has seen one knows it again by its identity.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+MARK = "${"
+MAX_DEPTH = 16
+"""Of interpolations that lead to others, and of mappings."""
+
+MAX_TEXT = 4096
+MAX_KNOWN = 4096
+
+_INNER = re.compile(r"\$\{\s*(\.*[^\s{}$:,']+)\s*\}")
+
+_clean: dict[int, object] = {}
+"""Sections without interpolations, by identity."""
+
+
+def interpolated(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The document with every interpolation filled in that the document itself answers with a scalar."""
+    if not any([_has_mark(value) for value in document.values()]):
+        return document
+    return {name: _filled(value, document, (name,)) if _has_mark(value) else value for name, value in document.items()}
+
+
+def _has_mark(value: object) -> bool:
+    if isinstance(value, str):
+        return MARK in value
+    if not isinstance(value, (dict, list)) or _clean.get(id(value)) is value:
+        return False
+    stack: list[Any] = [value]
+    while stack:
+        for item in each.values() if isinstance(each := stack.pop(), dict) else each:
+            if isinstance(item, str):
+                if MARK in item:
+                    return True
+            elif isinstance(item, (dict, list)):
+                stack.append(item)
+    if len(_clean) >= MAX_KNOWN:
+        _clean.clear()
+    _clean[id(value)] = value
+    return False
+
+
+def _filled(value: Any, document: Mapping[str, Any], place: tuple[str, ...]) -> Any:
+    if isinstance(value, str):
+        return _resolve(value, document, place, MAX_DEPTH) if MARK in value else value
+    if len(place) > MAX_DEPTH:
+        return value
+    if isinstance(value, dict):
+        return {name: _filled(item, document, (*place, name)) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, document, (*place, str(index))) for index, item in enumerate(value)]
+    return value
+
+
+def _resolve(text: str, document: Mapping[str, Any], place: tuple[str, ...], depth: int) -> Any:
+    """The value of a text; the text itself where one of its interpolations has no answer here."""
+    whole = _INNER.fullmatch(text.strip())
+    if whole is not None:
+        found = _at(whole[1], document, place, depth)
+        return text if found is _UNKNOWN else found
+    filled = text
+    for _ in range(MAX_DEPTH):
+        inner = _INNER.search(filled)
+        if inner is None:
+            return filled
+        found = _at(inner[1], document, place, depth)
+        if found is _UNKNOWN or len(filled) > MAX_TEXT:
+            return text
+        filled = f"{filled[: inner.start()]}{found}{filled[inner.end() :]}"
+    return text
+
+
+_UNKNOWN = object()
+
+
+def _at(key: str, document: Mapping[str, Any], place: tuple[str, ...], depth: int) -> Any:
+    """The scalar at a key: from the top, or with leading dots from the mapping that it stands in, up."""
+    path = key.lstrip(".")
+    dots = len(key) - len(path)
+    names = tuple(part for part in re.split(r"[.\[\]]+", path) if part)
+    if dots:
+        if dots > len(place):
+            return _UNKNOWN
+        names = (*place[: len(place) - dots], *names)
+    value: Any = document
+    for name in names:
+        if isinstance(value, dict) and name in value:
+            value = value[name]
+        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            return _UNKNOWN
+    if isinstance(value, (dict, list)):
+        return _UNKNOWN
+    if isinstance(value, str) and MARK in value:
+        if depth == 0:
+            return _UNKNOWN
+        value = _resolve(value, document, names, depth - 1)
+        return _UNKNOWN if isinstance(value, str) and MARK in value else value
+    return value

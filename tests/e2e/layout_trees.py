@@ -1,0 +1,376 @@
+"""Trees as frameworks lay them out, each with what is true of its checkpoints. Their documented forms: the sources
+stand in the modules of ``catalogdb/layouts``. What installs here writes its own trees: ``test_layouts_written.py``."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from tensorboardX import SummaryWriter
+
+WEIGHTS = {"layer.weight": torch.ones(3, 2), "layer.bias": torch.zeros(3)}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What is true of one checkpoint. ``metrics`` are all that the tree has on its state."""
+
+    epoch: int | None = None
+    step: int | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    claims: str | None = None
+    stated_epoch: float | None = None
+    exp_name: str | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """``facts`` by relative path; ``grows`` are the metrics files, ``newest`` the last checkpoint that was written."""
+
+    facts: dict[str, Fact]
+    newest: str
+    grows: tuple[str, ...] = ()
+
+
+def save(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(content, path)
+
+
+def text(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+
+
+def lines(path: Path, *rows: dict[str, Any]) -> None:
+    text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def lightning(epoch: int, step: int, **more: Any) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "global_step": step,
+        "pytorch-lightning_version": "2.4.0",
+        "state_dict": WEIGHTS,
+        "loops": {},
+        "hyper_parameters": {"lr": 0.1},
+        **more,
+    }
+
+
+CSV = "epoch,lr,step,train/loss,val-acc,val/loss\n"
+
+
+def lightning_logs(root: Path) -> Tree:
+    """Two experiments, names with blanks, equals signs and letters that aren't ASCII, a metric with a dash."""
+    facts = {}
+    for version, offset in (("version_0", 0.0), ("version_1", 0.25)):
+        run = root / "lightning_logs" / version
+        rows = []
+        for epoch in range(3):
+            step, loss = (epoch + 1) * 10, 0.5 - epoch / 8 + offset
+            name = f"épreuve a=b-{epoch=}-step={step}-val-acc={loss + 1:.2f}.ckpt".replace("epoch=epoch", "epoch")
+            save(run / "checkpoints" / name, lightning(epoch, step))
+            rows += [f"{epoch},,{step - 1},,{loss + 1},{loss}\n", f"{epoch},,{step - 1},{loss + 2},,\n"]
+            rows += [f",0.1,{step - 1},,,\n", f"{epoch},,{step - 5},9.0,,\n"]
+            metrics = {"val/loss": loss, "val-acc": loss + 1, "train/loss": loss + 2, "lr": 0.1}
+            facts[f"lightning_logs/{version}/checkpoints/{name}"] = Fact(epoch, step, metrics, exp_name="proj")
+        save(run / "checkpoints" / "last.ckpt", lightning(2, 30))
+        facts[f"lightning_logs/{version}/checkpoints/last.ckpt"] = Fact(2, 30, metrics, "last")
+        text(run / "metrics.csv", CSV + "".join(rows))
+        text(run / "hparams.yaml", "lr: 0.1\nwidth: 8\n")
+    grows = ("lightning_logs/version_0/metrics.csv", "lightning_logs/version_1/metrics.csv")
+    return Tree(facts, "lightning_logs/version_1/checkpoints/last.ckpt", grows)
+
+
+def wandb_logger(root: Path) -> Tree:
+    """``<project>/<run id>/checkpoints``; a metric with ``/`` in its name made folders, and so did one that was 0."""
+    facts = {}
+    run = root / "ocr" / "ab12cd34"
+    with SummaryWriter(str(run)) as writer:
+        for epoch in range(2):
+            step = (epoch + 1) * 10
+            writer.add_scalar("epoch", epoch, step - 1)
+            writer.add_scalar("val/hmean", 0.5 + epoch / 4, step - 1)
+            name = f"epoch={epoch}-step={step}-val/hmean={0.5 + epoch / 4:.2f}.ckpt"
+            save(run / "checkpoints" / name, lightning(epoch, step))
+            facts[f"ocr/ab12cd34/checkpoints/{name}"] = Fact(epoch, step, {"val/hmean": 0.5 + epoch / 4})
+    name = "epoch=2-step=30-val/hmean=0.00.ckpt"
+    save(run / "checkpoints" / name, lightning(2, 30))
+    facts[f"ocr/ab12cd34/checkpoints/{name}"] = Fact(2, 30)
+    (events,) = run.glob("events*")
+    return Tree(facts, f"ocr/ab12cd34/checkpoints/{name}", (str(events.relative_to(root)),))
+
+
+def hydra(root: Path) -> Tree:
+    facts = {}
+    for job, rate in enumerate((0.1, 0.01)):
+        run = root / "multirun" / "2025-10-18" / "14-32-15" / str(job)
+        text(run / ".hydra" / "overrides.yaml", f"- optimizer.lr={rate}\n- model=wide\n- +tag='a=b, c'\n")
+        config = {
+            "optimizer": {"lr": rate, "name": "sgd"},
+            "model": {"width": 8, "lr": "${optimizer.lr}"},
+            "tag": "a=b, c",
+        }
+        text(run / ".hydra" / "config.yaml", yaml.safe_dump({**config, "name": "${model.width}x", "at": "${now:%H}"}))
+        path = f"multirun/2025-10-18/14-32-15/{job}/checkpoints/epoch=1-step=20.ckpt"
+        save(root / path, lightning(1, 20))
+        text(run / "csv" / "version_0" / "metrics.csv", f"epoch,step,val/loss\n0,9,0.5\n1,19,{rate}\n2,29,0.75\n")
+        params = {"optimizer.lr": rate, "model": "wide", "tag": "a=b, c", "model.lr": rate, "name": "8x"}
+        facts[path] = Fact(1, 20, {"val/loss": rate}, exp_name="2025-10-18/14-32-15", params=params)
+    return Tree(facts, path, tuple(f"multirun/2025-10-18/14-32-15/{job}/csv/version_0/metrics.csv" for job in (0, 1)))
+
+
+def timm(root: Path) -> Tree:
+    run = root / "train" / "20251018-143215-resnet18-224"
+    facts = {}
+    rows = ["epoch,train_loss,eval_loss,eval_top1\n"]
+    args = Namespace(model="resnet18", lr=0.1, eval_metric="top1")
+
+    def content(epoch: int) -> dict[str, Any]:
+        top1 = 40.0 + epoch
+        return {"epoch": epoch, "arch": "resnet18", "state_dict": WEIGHTS, "args": args, "version": 2, "metric": top1}
+
+    for epoch in range(3):
+        rows.append(f"{epoch},{2 - epoch / 4},{1 - epoch / 4},{40.0 + epoch}\n")
+        metrics = {"train_loss": 2 - epoch / 4, "eval_loss": 1 - epoch / 4, "eval_top1": 40.0 + epoch}
+        save(run / f"checkpoint-{epoch}.pth.tar", content(epoch))
+        facts[f"checkpoint-{epoch}.pth.tar"] = Fact(
+            epoch, None, metrics, params={"model": "resnet18", "lr": 0.1, "x": 1}
+        )
+    for name, claim in (("last", "last"), ("model_best", "best")):
+        (run / f"{name}.pth.tar").hardlink_to(run / "checkpoint-2.pth.tar")
+        facts[f"{name}.pth.tar"] = Fact(2, None, metrics, claim)
+    recovery = {key: value for key, value in content(1).items() if key != "metric"}
+    save(run / "recovery-1-50.pth.tar", recovery)
+    facts["recovery-1-50.pth.tar"] = Fact(1)
+    text(run / "summary.csv", "".join(rows))
+    text(run / "args.yaml", "model: resnet18\nlr: 0.1\nx: 1\n")
+    place = "train/20251018-143215-resnet18-224"
+    named = {f"{place}/{name}": fact for name, fact in facts.items()}
+    return Tree(named, f"{place}/recovery-1-50.pth.tar", (f"{place}/summary.csv",))
+
+
+def mmengine(root: Path) -> Tree:
+    run = root / "work_dirs" / "dbnet_r18"
+
+    def content(epoch: int, iterations: int) -> dict[str, Any]:
+        meta = {"mmengine_version": "0.10.4", "epoch": epoch, "iter": iterations, "seed": 7}
+        return {"meta": meta, "state_dict": WEIGHTS, "message_hub": {}}
+
+    rows: list[dict[str, Any]] = []
+    facts = {}
+    for epoch in (1, 2, 3):
+        row = {"lr": 0.5, "data_time": 0.1, "loss": 2.0 / epoch, "time": 1, "memory": 9, "step": epoch * 100}
+        rows += [{**row, "epoch": epoch, "iter": epoch * 100}, {"coco/bbox_mAP": epoch / 8, "step": epoch}]
+        save(run / f"epoch_{epoch}.pth", content(epoch, epoch * 100))
+        metrics = {"lr": 0.5, "loss": 2.0 / epoch, "coco/bbox_mAP": epoch / 8}
+        facts[f"epoch_{epoch}.pth"] = Fact(epoch - 1, epoch * 100, metrics, "last" if epoch == 3 else None, epoch)
+    save(run / "best_coco_bbox_mAP_epoch_2.pth", content(2, 200))
+    metrics = {"lr": 0.5, "loss": 1.0, "coco/bbox_mAP": 0.25}
+    facts["best_coco_bbox_mAP_epoch_2.pth"] = Fact(1, 200, metrics, "best", 2)
+    text(run / "last_checkpoint", "/home/somebody/work_dirs/dbnet_r18/epoch_3.pth")
+    lines(run / "20251018_143215" / "vis_data" / "scalars.json", *rows)
+    named = {f"work_dirs/dbnet_r18/{name}": fact for name, fact in facts.items()}
+    return Tree(
+        named,
+        "work_dirs/dbnet_r18/epoch_3.pth",
+        ("work_dirs/dbnet_r18/20251018_143215/vis_data/scalars.json",),
+    )
+
+
+def mmengine_by_iteration(root: Path) -> Tree:
+    run = root / "work_dirs" / "segformer"
+    rows: list[dict[str, Any]] = []
+    facts = {}
+    for iterations in (4000, 8000):
+        meta = {"mmengine_version": "0.10.4", "epoch": 3, "iter": iterations}
+        save(run / f"iter_{iterations}.pth", {"meta": meta, "state_dict": WEIGHTS})
+        rows += [{"loss": 0.5, "iter": iterations, "step": iterations}, {"mIoU": iterations / 1000, "step": iterations}]
+        facts[f"work_dirs/segformer/iter_{iterations}.pth"] = Fact(
+            None, iterations, {"loss": 0.5, "mIoU": iterations / 1000}, "last" if iterations == 8000 else None, 3
+        )
+    text(run / "last_checkpoint", "iter_8000.pth")
+    lines(run / "20251018_143215" / "vis_data" / "scalars.json", *rows)
+    newest = "work_dirs/segformer/iter_8000.pth"
+    return Tree(facts, newest, ("work_dirs/segformer/20251018_143215/vis_data/scalars.json",))
+
+
+def ultralytics(root: Path) -> Tree:
+    run = root / "runs" / "detect" / "train3"
+    rows = ["                  epoch,                   time,       metrics/mAP50(B)\n"]
+    facts = {}
+
+    def content(epoch: int, score: float | None) -> dict[str, Any]:
+        metrics = {} if score is None else {"train_metrics": {"metrics/mAP50(B)": score, "fitness": score}}
+        return {
+            "epoch": epoch,
+            "best_fitness": 0.5,
+            "model": None,
+            "ema": None,
+            "train_args": {"imgsz": 640, "lr0": 0.5},
+            "version": "8.3.0",
+            **metrics,
+        }
+
+    for epoch in range(3):
+        score = (epoch + 1) / 8
+        rows.append(f"{epoch + 1:>23},{1.5:>23},{score:>23}\n")
+        save(run / "weights" / f"epoch{epoch}.pt", content(epoch, score))
+        facts[f"epoch{epoch}.pt"] = Fact(
+            epoch, None, {"metrics/mAP50(B)": score, "fitness": score}, params={"box": 7.5}
+        )
+    save(run / "weights" / "last.pt", content(2, 0.375))
+    facts["last.pt"] = Fact(2, None, {"metrics/mAP50(B)": 0.375, "fitness": 0.375}, "last")
+    save(run / "weights" / "best.pt", content(-1, 0.375))
+    facts["best.pt"] = Fact(None, None, {"metrics/mAP50(B)": 0.375, "fitness": 0.375}, "best")
+    text(run / "results.csv", "".join(rows))
+    text(run / "args.yaml", "imgsz: 640\nlr0: 0.5\nbox: 7.5\n")
+    place = "runs/detect/train3"
+    named = {f"{place}/weights/{name}": fact for name, fact in facts.items()}
+    return Tree(named, f"{place}/weights/last.pt", (f"{place}/results.csv",))
+
+
+def detectron2(root: Path) -> Tree:
+    run = root / "output" / "faster_rcnn"
+    rows: list[dict[str, Any]] = []
+    facts = {}
+    for iteration, name in ((4999, "model_0004999.pth"), (9999, "model_0009999.pth"), (9999, "model_final.pth")):
+        save(run / name, {"model": WEIGHTS, "optimizer": {}, "scheduler": {}, "iteration": iteration})
+        claims = "last" if name == "model_final.pth" else None
+        metrics = {"total_loss": 5000 / iteration, "bbox/AP": iteration / 1000}
+        facts[f"output/faster_rcnn/{name}"] = Fact(None, iteration, metrics, claims, params={"SOLVER.BASE_LR": 0.5})
+    for iteration in (4979, 4999, 9999):
+        rows.append({"iteration": iteration, "total_loss": 5000 / iteration, "bbox/AP": iteration / 1000, "time": 1.0})
+    lines(run / "metrics.json", *rows)
+    text(run / "last_checkpoint", "model_final.pth")
+    text(run / "config.yaml", "SOLVER:\n  BASE_LR: 0.5\n")
+    return Tree(facts, "output/faster_rcnn/model_final.pth", ("output/faster_rcnn/metrics.json",))
+
+
+def fairseq(root: Path) -> Tree:
+    facts = {}
+    for name, epoch, updates, claim in (
+        ("checkpoint1.pt", 1, 100, None),
+        ("checkpoint2.pt", 2, 200, None),
+        ("checkpoint_2_150.pt", 2, 150, None),
+        ("checkpoint_best.pt", 1, 100, "best"),
+        ("checkpoint_last.pt", 2, 200, "last"),
+    ):
+        content = {
+            "model": WEIGHTS,
+            "args": Namespace(best_checkpoint_metric="bleu", lr=[0.5]),
+            "extra_state": {"val_loss": 20.0 + epoch, "train_iterator": {"epoch": epoch}},
+            "optimizer_history": [{"num_updates": updates}],
+        }
+        save(root / "wmt" / name, content)
+        facts[f"wmt/{name}"] = Fact(epoch - 1, updates, {"bleu": 20.0 + epoch}, claim, epoch)
+    return Tree(facts, "wmt/checkpoint_last.pt")
+
+
+def nemo(root: Path) -> Tree:
+    run = root / "nemo_experiments" / "megatron_gpt" / "2025-10-18_14-32-15"
+    facts = {}
+    for step, loss in ((1000, 2.5), (2000, 2.25)):
+        name = f"megatron_gpt--val_loss={loss:.2f}-step={step}-consumed_samples=8000.0.ckpt"
+        save(run / "checkpoints" / name, lightning(0, step))
+        facts[name] = Fact(0, step, {"val_loss": loss}, exp_name="megatron_gpt")
+    last = "megatron_gpt--val_loss=2.25-step=2000-consumed_samples=8000.0-last.ckpt"
+    save(run / "checkpoints" / last, lightning(0, 2000))
+    facts[last] = Fact(0, 2000, {"val_loss": 2.25}, "last")
+    text(run / "hparams.yaml", "lr: 0.1\n")
+    place = "nemo_experiments/megatron_gpt/2025-10-18_14-32-15/checkpoints"
+    return Tree({f"{place}/{name}": fact for name, fact in facts.items()}, f"{place}/{last}")
+
+
+def deepspeed(root: Path) -> Tree:
+    facts = {}
+    for step in (100, 200):
+        content = {
+            "module": WEIGHTS,
+            "global_steps": step,
+            "skipped_steps": 0,
+            "dp_world_size": 1,
+            "mp_world_size": 1,
+            "ds_config": {"train_batch_size": 8},
+            "ds_version": "0.14.0",
+        }
+        save(root / "llm" / f"global_step{step}" / "mp_rank_00_model_states.pt", content)
+        facts[f"llm/global_step{step}"] = Fact(None, step, {}, "last" if step == 200 else None)
+    text(root / "llm" / "latest", "global_step200")
+    return Tree(facts, "llm/global_step200")
+
+
+def megatron(root: Path) -> Tree:
+    facts = {}
+    for iteration in (500, 1000):
+        path = f"gpt/iter_{iteration:07}/mp_rank_00/model_optim_rng.pt"
+        args = Namespace(lr=0.5, num_layers=2)
+        save(root / path, {"args": args, "checkpoint_version": 3.0, "iteration": iteration, "model": WEIGHTS})
+        facts[path] = Fact(None, iteration, {}, "last" if iteration == 1000 else None, params={"num_layers": 2})
+    text(root / "gpt" / "latest_checkpointed_iteration.txt", "1000")
+    return Tree(facts, path)
+
+
+def torch_distributed(root: Path) -> Tree:
+    from torch.distributed.checkpoint.state_dict_saver import save as save_parts  # noqa: PLC0415  # 0.3 s
+
+    for step in (10, 20):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            save_parts(WEIGHTS, checkpoint_id=root / "titan" / f"step-{step}", no_dist=True)
+    facts = {f"titan/step-{step}": Fact(None, step) for step in (10, 20)}
+    return Tree(facts, "titan/step-20")
+
+
+def plain(root: Path) -> Tree:
+    """DETR's loop, and one that logs to TensorBoard."""
+    facts = {}
+    rows: list[dict[str, Any]] = []
+    for epoch in range(2):
+        rows.append({"train_loss": 2.0 - epoch, "test_class_error": 50.0 - epoch, "epoch": epoch, "n_parameters": 9})
+        save(root / "detr" / f"checkpoint{epoch:04}.pth", {"model": WEIGHTS, "epoch": epoch, "args": Namespace(lr=0.5)})
+        metrics = {"train_loss": 2.0 - epoch, "test_class_error": 50.0 - epoch, "n_parameters": 9.0}
+        facts[f"detr/checkpoint{epoch:04}.pth"] = Fact(epoch, None, metrics, params={"lr": 0.5})
+    lines(root / "detr" / "log.txt", *rows)
+    with SummaryWriter(str(root / "own" / "runs")) as writer:
+        for step in (100, 200):
+            writer.add_scalar("acc", step / 1000, step)
+            save(root / "own" / f"model_{step}.pt", {"state_dict": WEIGHTS, "global_step": step, "lr": 0.5})
+    save(root / "own" / "checkpoint_best.pt", {"state_dict": WEIGHTS, "global_step": 150})
+    text(root / "own" / "opt.yaml", "lr: 0.5\nname: x\n")
+    for step in (100, 200):
+        value = torch.tensor(step / 1000).item()
+        facts[f"own/model_{step}.pt"] = Fact(None, step, {"acc": value}, params={"name": "x"})
+    facts["own/checkpoint_best.pt"] = Fact(None, 150, {}, "best")
+    (events,) = (root / "own" / "runs").glob("events*")
+    return Tree(facts, "own/model_200.pt", ("detr/log.txt", str(events.relative_to(root))))
+
+
+BUILT: dict[str, Callable[[Path], Tree]] = {
+    build.__name__: build
+    for build in (
+        lightning_logs,
+        wandb_logger,
+        hydra,
+        timm,
+        mmengine,
+        mmengine_by_iteration,
+        ultralytics,
+        detectron2,
+        fairseq,
+        nemo,
+        deepspeed,
+        megatron,
+        torch_distributed,
+        plain,
+    )
+}
