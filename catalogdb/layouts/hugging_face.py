@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Position, Seen
+from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Position, Seen, of_header
 from catalogdb.layouts.names import IS_BEST, NOTHING, Claim
 
 STATE = "trainer_state.json"
@@ -44,8 +44,10 @@ class HuggingFace(Habits):
             yield Dependency("state", newest, STATE)
 
     def position(self, seen: Seen) -> Position:
-        raw = seen.header.scalars.get("epoch")
         found = FOLDER.fullmatch(seen.name)
+        if found is None and seen.header.framework not in self.frameworks:
+            return of_header(seen)
+        raw = seen.header.scalars.get("epoch")
         step = seen.header.global_step if seen.header.global_step is not None else found and int(found[1])
         if type(raw) not in (int, float) or not 0 <= raw < 2**53:  # type: ignore[operator]  # a number, by its type
             return Position(None, step)

@@ -15,6 +15,8 @@ from catalogdb import Catalog
 from catalogdb.records import Checkpoint
 from tests.unit.formats.test_folders import MODEL, deepspeed, sharded, trainer_folder
 
+torch = pytest.importorskip("torch")
+
 OPTIMIZER = "zero_pp_rank_{}_mp_rank_00_optim_states.pt"
 
 
@@ -56,6 +58,14 @@ def test_a_trainer_s_checkpoint_is_one_row(tmp_path: Path, catalog: Catalog) -> 
     assert row.weights.num_tensors == 2
     assert catalog.get(folder).id == row.id
     assert catalog.scan(tmp_path).unchanged == 1
+
+
+def test_a_file_beside_a_trainer_s_folder_counts_epochs_as_it_does(tmp_path: Path, catalog: Catalog) -> None:
+    trainer_folder(tmp_path)
+    torch.save({"epoch": 4, "global_step": 40, "state_dict": {"w": torch.ones(2)}}, tmp_path / "own.ckpt")
+    catalog.scan(tmp_path)
+    row = catalog.get(tmp_path / "own.ckpt")
+    assert (row.epoch, row.stated_epoch, row.global_step) == (4, None, 40)
 
 
 def test_it_is_read_again_when_any_of_its_files_changes(tmp_path: Path, catalog: Catalog) -> None:

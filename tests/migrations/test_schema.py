@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from catalogdb.errors import DatabaseError, SchemaOutdated, SchemaTooNew
+from catalogdb.records import FIELD_NAMES
 from catalogdb.store import migrate
 from catalogdb.store.catalog_store import Store
 from catalogdb.store.engine import make_engine, parse_url
@@ -56,6 +57,15 @@ def test_odd_paths(tmp_path: Path) -> None:
     path = tmp_path / "50% of ünïcode" / "my catalog.db"
     Store.open(f"sqlite:///{path}").close()
     assert path.is_file()
+
+
+def test_the_overview_has_every_field_of_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.db"
+    Store.open(f"sqlite:///{path}").close()
+    with sqlite3.connect(path) as connection:
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(checkpoint_overview)")}
+    connection.close()
+    assert set(FIELD_NAMES) <= columns
 
 
 def set_revision(path: Path, revision: str) -> None:
