@@ -1,0 +1,201 @@
+"""Trees that the frameworks write themselves, offline: each row has what was true at its own step, or null."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalogdb import Catalog
+from catalogdb.records import Checkpoint
+
+torch = pytest.importorskip("torch")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:The '(train|val)_dataloader' does not have many workers"),
+]
+
+
+@pytest.fixture
+def catalog() -> Iterator[Catalog]:
+    with Catalog.open("sqlite://") as opened:
+        yield opened
+
+
+def rows_of(catalog: Catalog) -> dict[str, Checkpoint]:
+    return {row.rel_path: row for row in catalog.search("", max_results=None)}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Trainer's output folder: six steps of a tiny model with random weights, a save and an evaluation at each
+    second one."""
+    transformers = pytest.importorskip("transformers")
+    output = tmp_path_factory.mktemp("trained") / "bert"
+    config = transformers.BertConfig(
+        vocab_size=16, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+    )
+    data = [{"input_ids": [each % 16, 3, 5], "labels": each % 2} for each in range(12)]
+    arguments = transformers.TrainingArguments(
+        output_dir=str(output),
+        num_train_epochs=3,
+        per_device_train_batch_size=6,
+        learning_rate=0.05,
+        eval_strategy="steps",
+        eval_steps=2,
+        save_steps=2,
+        logging_steps=1,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        save_only_model=True,
+        report_to=[],
+        use_cpu=True,
+        disable_tqdm=True,
+        seed=7,
+    )
+    trainer = transformers.Trainer(
+        model=transformers.BertForSequenceClassification(config),
+        args=arguments,
+        train_dataset=data,
+        eval_dataset=data[:5],
+    )
+    trainer.train()
+    return output
+
+
+@pytest.fixture
+def output(trained: Path, tmp_path: Path) -> Path:
+    shutil.copytree(trained, tmp_path / "bert")
+    return tmp_path / "bert"
+
+
+def state_of(folder: Path) -> dict[str, Any]:
+    state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+    assert isinstance(state, dict)
+    return state
+
+
+def is_of_its_step(row: Checkpoint, folder: Path) -> None:
+    step = int(folder.name.rpartition("-")[2])
+    state = state_of(folder)
+    evaluated = [each for each in state["log_history"] if each["step"] == step and "eval_loss" in each]
+    assert len(evaluated) == 1
+    assert row.metrics["eval_loss"] == evaluated[0]["eval_loss"]
+    assert row.provenance["metrics.eval_loss"]["scope"] == "checkpoint"
+    assert (row.global_step, row.epoch, row.stated_epoch) == (step, step // 2 - 1, step / 2)
+
+
+def test_a_trainer_s_rows_have_their_own_step_and_the_best_is_the_trainer_s(output: Path, catalog: Catalog) -> None:
+    report = catalog.scan(output.parent)
+    rows = rows_of(catalog)
+    assert rows.keys() == {f"bert/checkpoint-{step}" for step in (2, 4, 6)}
+    assert report.problems == ()
+    for path, row in rows.items():
+        is_of_its_step(row, output.parent / path)
+        assert row.params["model_type"] == "bert"
+    assert len({row.metrics["eval_loss"] for row in rows.values()}) == 3
+    said = Path(state_of(output / "checkpoint-6")["best_model_checkpoint"]).name
+    best = catalog.best("eval_loss", mode="min")
+    assert isinstance(best, Checkpoint)
+    assert Path(best.path).name == said
+    assert {Path(row.path).name for row in rows.values() if row.claims == "best"} == {said}
+
+
+def test_a_trainer_s_state_that_was_cut_says_nothing_wrong(output: Path, catalog: Catalog) -> None:
+    cut = output / "checkpoint-4" / "trainer_state.json"
+    os.truncate(cut, cut.stat().st_size // 2)
+    catalog.scan(output.parent)
+    rows = rows_of(catalog)
+    for step in (2, 6):
+        is_of_its_step(rows[f"bert/checkpoint-{step}"], output / f"checkpoint-{step}")
+    row = rows["bert/checkpoint-4"]
+    assert (row.epoch, row.metrics) == (None, {})
+    assert row.global_step in (None, 4)
+
+
+def test_a_trainer_s_folder_without_its_newest(output: Path, catalog: Catalog) -> None:
+    catalog.scan(output.parent)
+    shutil.rmtree(output / "checkpoint-6")
+    assert catalog.scan(output.parent).missing == 1
+    rows = rows_of(catalog)
+    assert rows.keys() == {"bert/checkpoint-2", "bert/checkpoint-4"}
+    for path, row in rows.items():
+        is_of_its_step(row, output.parent / path)
+    said = Path(state_of(output / "checkpoint-4")["best_model_checkpoint"]).name
+    assert {Path(row.path).name for row in rows.values() if row.claims == "best"} == {said}
+
+
+@pytest.mark.parametrize("logger_name", ["CSVLogger", "TensorBoardLogger"])
+def test_lightning_s_loggers(logger_name: str, tmp_path: Path, catalog: Catalog) -> None:
+    """Each checkpoint states what it logged: the value of an epoch is one that no other epoch has."""
+    lightning = pytest.importorskip("lightning.pytorch")
+    loggers = pytest.importorskip("lightning.pytorch.loggers")
+    callbacks = pytest.importorskip("lightning.pytorch.callbacks")
+
+    class Model(lightning.LightningModule):  # type: ignore[misc,name-defined]  # an optional package's
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(1, 1)
+
+        def training_step(self, batch: Any, index: int) -> Any:
+            loss = self.layer(batch).square().mean()
+            self.log("train/loss", loss)
+            return loss
+
+        def validation_step(self, batch: Any, index: int) -> None:
+            self.log("val/loss", torch.tensor(0.5 + self.current_epoch / 4))
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), lr=0.125)
+
+    logger = getattr(loggers, logger_name)(tmp_path / "proj")
+    batches = torch.utils.data.DataLoader(torch.ones(4, 1))
+    lightning.Trainer(
+        max_epochs=3,
+        logger=logger,
+        callbacks=[callbacks.ModelCheckpoint(save_top_k=-1, save_last=True)],
+        log_every_n_steps=1,
+        accelerator="cpu",
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    ).fit(Model(), batches, batches)
+    report = catalog.scan(tmp_path / "proj")
+    assert report.problems == ()
+    rows = rows_of(catalog)
+    saved = {Path(path).name: row for path, row in rows.items()}
+    assert saved.keys() == {*(f"epoch={epoch}-step={4 * epoch + 4}.ckpt" for epoch in range(3)), "last.ckpt"}
+    for row in saved.values():
+        assert row.epoch is not None
+        assert row.global_step == 4 * row.epoch + 4
+        assert row.metrics["val/loss"] == 0.5 + row.epoch / 4
+        assert row.provenance["metrics.val/loss"]["scope"] == "checkpoint"
+    assert len({row.metrics["train/loss"] for row in saved.values()}) == 3
+    assert {name: row.claims for name, row in saved.items() if row.claims} == {"last.ckpt": "last"}
+
+
+@pytest.mark.parametrize("every_epoch", [True, False])
+def test_mlflow_s_autologged_checkpoints(
+    every_epoch: bool, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow = pytest.importorskip("mlflow")
+    checkpoints = pytest.importorskip("mlflow.utils.checkpoint_utils")
+
+    class Saves(checkpoints.MlflowModelCheckpointCallbackBase):  # type: ignore[misc,name-defined]  # as above
+        def save_checkpoint(self, filepath: str) -> None:
+            torch.save({"w": torch.ones(2)}, filepath)
+
+    mlflow.set_tracking_uri((tmp_path / "mlruns").as_uri())
+    with mlflow.start_run():
+        saves = Saves(".pth", "val_loss", "min", False, True, "epoch" if every_epoch else 5)
+        for epoch in range(2):
+            saves.check_and_save_checkpoint_if_needed(epoch, 5 * epoch + 5, {"val_loss": 0.5 - epoch / 4})
+    catalog.scan(tmp_path / "mlruns")
+    found = [(row.epoch, row.global_step, row.metrics) for row in rows_of(catalog).values()]
+    assert sorted(found, key=lambda each: each[1] or 0) == [(0, 5, {"val_loss": 0.5}), (1, 10, {"val_loss": 0.25})]
