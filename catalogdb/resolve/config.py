@@ -11,9 +11,7 @@ from catalogdb.records import Origin, OriginRole, Param, ParamGroup, Problem, So
 from catalogdb.resolve.documents import PerSource, read_list, read_source
 from catalogdb.resolve.interpolation import interpolated
 from catalogdb.resolve.overrides import overridden
-from catalogdb.resolve.params import flatten, merge_params
-
-MAX_MAPPINGS = 1024
+from catalogdb.resolve.params import flatten, mappings, merge_params
 
 Groups = tuple[ParamGroup, ...]
 
@@ -53,15 +51,7 @@ class ConfigParams:
         if known is not None and known[0] is value:
             return known[1]
         found: list[ParamGroup] = []
-        stack: list[tuple[str, dict[str, object]]] = [(f"{name}.", value)]
-        while stack:
-            prefix, mapping = stack.pop()
-            direct: dict[str, object] = {}
-            for inner, item in mapping.items():
-                if isinstance(item, dict) and len(stack) < MAX_MAPPINGS:
-                    stack.append((f"{prefix}{inner}.", item))
-                else:
-                    direct[inner] = item
+        for prefix, direct in mappings(name, value):
             self._add(found, prefix, direct, path, role)
         groups = tuple(found)
         if len(self._sections) >= self._keep:

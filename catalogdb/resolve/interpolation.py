@@ -22,12 +22,29 @@ _INNER = re.compile(r"\$\{\s*(\.*[^\s{}$:,']+)\s*\}")
 _clean: dict[int, object] = {}
 """Sections without interpolations, by identity."""
 
+_known: dict[int, tuple[object, tuple[tuple[str, object], ...], Any]] = {}
+"""A section by identity, what it led to at the top of its document, and the section filled in with that."""
+
 
 def interpolated(document: Mapping[str, Any]) -> Mapping[str, Any]:
     """The document with every interpolation filled in that the document itself answers with a scalar."""
     if not any([_has_mark(value) for value in document.values()]):
         return document
-    return {name: _filled(value, document, (name,)) if _has_mark(value) else value for name, value in document.items()}
+    return {name: _section(name, value, document) if _has_mark(value) else value for name, value in document.items()}
+
+
+def _section(name: str, value: Any, document: Mapping[str, Any]) -> Any:
+    """A section, filled in; the one that is known where all it leads to is the same: it is shared further."""
+    known = _known.get(id(value))
+    if known is not None and known[0] is value and all([document.get(top) is item for top, item in known[1]]):
+        return known[2]
+    filling = _Filling(document)
+    filled = filling.fill(value, (name,))
+    if isinstance(value, (dict, list)):
+        if len(_known) >= MAX_KNOWN:
+            _known.clear()
+        _known[id(value)] = value, tuple((top, document.get(top)) for top in filling.led_to), filled
+    return filled
 
 
 def _has_mark(value: object) -> bool:
@@ -35,75 +52,75 @@ def _has_mark(value: object) -> bool:
         return MARK in value
     if not isinstance(value, (dict, list)) or _clean.get(id(value)) is value:
         return False
-    stack: list[Any] = [value]
-    while stack:
-        for item in each.values() if isinstance(each := stack.pop(), dict) else each:
-            if isinstance(item, str):
-                if MARK in item:
-                    return True
-            elif isinstance(item, (dict, list)):
-                stack.append(item)
+    if MARK in repr(value):
+        return True
     if len(_clean) >= MAX_KNOWN:
         _clean.clear()
     _clean[id(value)] = value
     return False
 
 
-def _filled(value: Any, document: Mapping[str, Any], place: tuple[str, ...]) -> Any:
-    if isinstance(value, str):
-        return _resolve(value, document, place, MAX_DEPTH) if MARK in value else value
-    if len(place) > MAX_DEPTH:
+class _Filling:
+    """Fills in one section. ``led_to`` are the names at the top of the document that it asked for."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._document = document
+        self.led_to: set[str] = set()
+
+    def fill(self, value: Any, place: tuple[str, ...]) -> Any:
+        if isinstance(value, str):
+            return self._resolve(value, place, MAX_DEPTH) if MARK in value else value
+        if len(place) > MAX_DEPTH:
+            return value
+        if isinstance(value, dict):
+            return {name: self.fill(item, (*place, name)) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.fill(item, (*place, str(index))) for index, item in enumerate(value)]
         return value
-    if isinstance(value, dict):
-        return {name: _filled(item, document, (*place, name)) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_filled(item, document, (*place, str(index))) for index, item in enumerate(value)]
-    return value
 
+    def _resolve(self, text: str, place: tuple[str, ...], depth: int) -> Any:
+        """The value of a text; the text itself where one of its interpolations has no answer here."""
+        whole = _INNER.fullmatch(text.strip())
+        if whole is not None:
+            found = self._at(whole[1], place, depth)
+            return text if found is _UNKNOWN else found
+        filled = text
+        for _ in range(MAX_DEPTH):
+            inner = _INNER.search(filled)
+            if inner is None:
+                return filled
+            found = self._at(inner[1], place, depth)
+            if found is _UNKNOWN or len(filled) > MAX_TEXT:
+                return text
+            filled = f"{filled[: inner.start()]}{found}{filled[inner.end() :]}"
+        return text
 
-def _resolve(text: str, document: Mapping[str, Any], place: tuple[str, ...], depth: int) -> Any:
-    """The value of a text; the text itself where one of its interpolations has no answer here."""
-    whole = _INNER.fullmatch(text.strip())
-    if whole is not None:
-        found = _at(whole[1], document, place, depth)
-        return text if found is _UNKNOWN else found
-    filled = text
-    for _ in range(MAX_DEPTH):
-        inner = _INNER.search(filled)
-        if inner is None:
-            return filled
-        found = _at(inner[1], document, place, depth)
-        if found is _UNKNOWN or len(filled) > MAX_TEXT:
-            return text
-        filled = f"{filled[: inner.start()]}{found}{filled[inner.end() :]}"
-    return text
+    def _at(self, key: str, place: tuple[str, ...], depth: int) -> Any:
+        """The scalar at a key: from the top, or with leading dots from the mapping that it stands in, up."""
+        path = key.lstrip(".")
+        dots = len(key) - len(path)
+        names = tuple(part for part in re.split(r"[.\[\]]+", path) if part)
+        if dots:
+            if dots > len(place):
+                return _UNKNOWN
+            names = (*place[: len(place) - dots], *names)
+        self.led_to.update(names[:1])
+        value: Any = self._document
+        for name in names:
+            if isinstance(value, dict) and name in value:
+                value = value[name]
+            elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+                value = value[int(name)]
+            else:
+                return _UNKNOWN
+        if isinstance(value, (dict, list)):
+            return _UNKNOWN
+        if isinstance(value, str) and MARK in value:
+            if depth == 0:
+                return _UNKNOWN
+            value = self._resolve(value, names, depth - 1)
+            return _UNKNOWN if isinstance(value, str) and MARK in value else value
+        return value
 
 
 _UNKNOWN = object()
-
-
-def _at(key: str, document: Mapping[str, Any], place: tuple[str, ...], depth: int) -> Any:
-    """The scalar at a key: from the top, or with leading dots from the mapping that it stands in, up."""
-    path = key.lstrip(".")
-    dots = len(key) - len(path)
-    names = tuple(part for part in re.split(r"[.\[\]]+", path) if part)
-    if dots:
-        if dots > len(place):
-            return _UNKNOWN
-        names = (*place[: len(place) - dots], *names)
-    value: Any = document
-    for name in names:
-        if isinstance(value, dict) and name in value:
-            value = value[name]
-        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
-            value = value[int(name)]
-        else:
-            return _UNKNOWN
-    if isinstance(value, (dict, list)):
-        return _UNKNOWN
-    if isinstance(value, str) and MARK in value:
-        if depth == 0:
-            return _UNKNOWN
-        value = _resolve(value, document, names, depth - 1)
-        return _UNKNOWN if isinstance(value, str) and MARK in value else value
-    return value

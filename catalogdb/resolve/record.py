@@ -13,7 +13,7 @@ from catalogdb.headlines import HEADLINES
 from catalogdb.metadata import SHARED_SECTIONS
 from catalogdb.records import Origin, OriginRole, Param, ParamGroup, Value
 from catalogdb.resolve.headline import monitored_headline
-from catalogdb.resolve.params import flatten
+from catalogdb.resolve.params import flatten, mappings
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "exp_name": ("exp_name",),
@@ -75,6 +75,7 @@ class RecordReader:
         self._places_of_file = [place for place in places if place[1][0] not in SHARED_SECTIONS]
         self._field_keys = {origin.key for _, _, origin in places}
         self._made: dict[tuple[int, ...], tuple[tuple[object, ...], dict[str, Value], tuple[ParamGroup, ...]]] = {}
+        self._groups: dict[tuple[str, str], ParamGroup] = {}
 
     def read(self, known: Mapping[str, object], *, proven: Collection[str] = ()) -> Said:
         """``proven`` names metrics that the file itself states: no headline stands in for those."""
@@ -95,15 +96,35 @@ class RecordReader:
         made = self._made.get(key)
         if made is not None and all(map(is_, made[0], objects)):
             return made[1], made[2]
-        flat = flatten(sections)
-        group = ParamGroup(
-            tuple(Param(name, value, _origin(self._role, name)) for name, value in flat if name not in self._field_keys)
-        )
+        found = [
+            self._group(prefix, direct)
+            for name, section in sections.items()
+            if isinstance(section, dict)
+            for prefix, direct in mappings(name, section)
+        ]
+        groups = tuple([group for group in found if group.params])
         fields = _fields(sections, self._places_of_run)
         if len(self._made) >= MAX_SHARED:
             self._made.clear()
-        self._made[key] = objects, fields, (group,) if group.params else ()
-        return fields, self._made[key][2]
+        self._made[key] = objects, fields, groups
+        return fields, groups
+
+    def _group(self, prefix: str, direct: Mapping[str, object]) -> ParamGroup:
+        key = prefix, repr(direct)
+        group = self._groups.get(key)
+        if group is None:
+            flat = ((f"{prefix}{name}", value) for name, value in flatten(direct))
+            group = ParamGroup(
+                tuple(
+                    Param(name, value, _origin(self._role, name))
+                    for name, value in flat
+                    if name not in self._field_keys
+                )
+            )
+            if len(self._groups) >= MAX_SHARED:
+                self._groups.clear()
+            self._groups[key] = group
+        return group
 
     def _metrics(
         self, known: Mapping[str, object], fields: Mapping[str, Value], proven: Collection[str]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
+from math import isnan
 from typing import Any
 
 from sqlalchemy import Connection
@@ -100,13 +100,14 @@ class Writer:
         for resolution, _ in resolved:
             candidate = resolution.candidate
             checkpoint_id = ids[candidate.rel_path]
-            architecture = resolution.fields["architecture"].value if "architecture" in resolution.fields else None
-            logged = Values.of(resolution.metrics)
-            for (name_id, origin_id), value in zip(
-                self._interned.metric_keys(logged.shape), logged.content, strict=True
-            ):
-                number = None if math.isnan(value) else value
-                metrics.append((checkpoint_id, name_id, number, origin_id, architecture))
+            fields, logged = Values.of(resolution.fields), Values.of(resolution.metrics)
+            place = fields.shape.places.get("architecture")
+            architecture = None if place is None else fields.content[place]
+            keys = self._interned.metric_keys(logged.shape)
+            metrics += [
+                (checkpoint_id, name_id, None if isnan(value) else value, origin_id, architecture)
+                for (name_id, origin_id), value in zip(keys, logged.content, strict=True)
+            ]
             for role, path, stamp in candidate.sources:
                 relative = inside(candidate.root, path)
                 sources.append((checkpoint_id, role, relative, stamp.size, stamp.mtime_ns, stamp.inode))
