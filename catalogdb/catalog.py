@@ -26,6 +26,7 @@ from catalogdb.records import (
     Ranking,
     RevisionReport,
     ScanReport,
+    SidecarWrite,
     UpgradeReport,
 )
 from catalogdb.settings import Settings, load_settings, normalise_url
@@ -281,6 +282,16 @@ class Catalog:
         from catalogdb.verify import verify  # noqa: PLC0415  # as in scan
 
         return verify(self._store, where, deep=deep)
+
+    def write_sidecars(self, where: str = "", *, dry_run: bool = False, force: bool = False) -> Iterator[SidecarWrite]:
+        """Writes sidecars for the checkpoints that a filter matches and that have none, of what is known of them alone.
+
+        One record for each as it is done, also for what isn't: ``dry_run`` writes nothing, ``force`` replaces those
+        that are there. Raises QueryError, and NotFound for no match.
+        """
+        from catalogdb.conversion import write_sidecars  # noqa: PLC0415  # as in scan
+
+        return write_sidecars(self._store, where, suffixes=self._settings.suffixes, dry_run=dry_run, force=force)
 
     def tag(self, ref: int | str | os.PathLike[str], *changes: str) -> Checkpoint:
         """Changes the tags of a checkpoint: ``"good"`` or ``"+good"`` adds, ``"stage=prod"`` adds with a value,

@@ -75,6 +75,12 @@ PLACEHOLDERS = "unknown"
 """A key that a sidecar may have beside those of V1: the dotted places of values that only stand there because V1
 requires them. To V1 it is one of the keys that people add."""
 
+DERIVED = "derived"
+"""Another one: the places of headline values that repeat a metric which has its own name beside them."""
+
+HYPER_PARAMETERS = "hyper_parameters"
+"""A third one: parameters by their dotted names, as a checkpoint has them under this key."""
+
 _BIGGEST = 2**63 - 1
 
 Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=_BIGGEST)]
@@ -264,10 +270,10 @@ def salvage(document: Mapping[str, Any], path: str) -> tuple[dict[str, Any], lis
 
 
 def without_placeholders(known: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
-    """``known`` without the values that ``document`` lists as unknown."""
+    """``known`` without the values that ``document`` lists as unknown, or as derived from others."""
     rest = _unshared(known)
-    listed = document.get(PLACEHOLDERS)
-    for place in listed if isinstance(listed, list) else ():
+    lists = (document.get(key) for key in (PLACEHOLDERS, DERIVED))
+    for place in (place for listed in lists if isinstance(listed, list) for place in listed):
         *above, name = str(place).split(".")
         holder: Any = rest
         for key in above:

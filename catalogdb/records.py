@@ -493,6 +493,21 @@ class Fault:
         return {"path": self.path, "kind": self.kind, "reason": self.reason}
 
 
+SidecarAction = Literal["write", "replace", "written", "replaced", "kept", "skipped", "failed"]
+"""What becomes of a sidecar: ``write`` and ``replace`` are what would be done; ``kept`` was there before."""
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarWrite:
+    """What came of one checkpoint's sidecar. ``values`` are the names of what it states; ``reason`` says why not."""
+
+    path: str
+    sidecar: str
+    action: SidecarAction
+    values: tuple[str, ...] = ()
+    reason: str | None = None
+
+
 DifferenceKind = Literal["field", "metric", "param", "weights", "tensor"]
 
 

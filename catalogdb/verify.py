@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-from catalogdb.discovery import Walk, find_parts, stamp_of, state_of
+from catalogdb.discovery import candidate_at, state_of
 from catalogdb.errors import NotFound
 from catalogdb.formats import read_header
 from catalogdb.formats.deep import read_deep
@@ -78,7 +76,7 @@ class Verifier:
     def verify(self, checkpoints: Iterable[Checkpoint]) -> Iterator[Verified]:
         for checkpoint in checkpoints:
             try:
-                candidate = _candidate(checkpoint)
+                candidate = candidate_at(checkpoint.path, checkpoint.root, checkpoint.rel_path)
                 yield self._verify(checkpoint, candidate)
             except FileNotFoundError:
                 yield Verified(checkpoint, (Fault(checkpoint.path, "missing", "is no longer on disk"),))
@@ -121,22 +119,6 @@ class Verifier:
             if answer.error is not None:
                 reasons.append(answer.error.reason)
             yield from (Fault(candidate.path, "sidecar", f"{name}: {reason}") for reason in reasons)
-
-
-def _candidate(checkpoint: Checkpoint) -> Candidate:
-    """As the walk would find it now. Raises OSError."""
-    path = Path(checkpoint.path)
-    status = path.stat()
-    target = str(path.resolve()) if path.is_symlink() else None
-    stamp, parts = stamp_of(status), ""
-    if path.is_dir():
-        with os.scandir(path) as entries:
-            found = find_parts(str(path), path.resolve().name, list(entries))
-        if found is None:
-            raise FileNotFoundError(checkpoint.path)
-        stamp, parts = found.stamp, found.digest
-    sources = Walk.sources_of(str(path.parent), path.name)
-    return Candidate(checkpoint.root, checkpoint.rel_path, stamp, sources, target, parts)
 
 
 def _said_otherwise(checkpoint: Checkpoint, candidate: Candidate, fingerprint: str) -> bool:

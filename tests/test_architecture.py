@@ -38,6 +38,7 @@ LEVELS = {
     "ingest": 4,
     "facts": 4,
     "verify": 4,
+    "conversion": 4,
     "lookup": 4,
     "catalog": 5,
     "builder": 5,

@@ -32,6 +32,7 @@ _COMMANDS = {
     "show": ("catalogdb.cli.show", "Show one checkpoint, and where each value comes from."),
     "diff": ("catalogdb.cli.diff", "Show what two checkpoints don't have in common."),
     "verify": ("catalogdb.cli.verify", "Look for what is wrong with the checkpoints."),
+    "sidecar": ("catalogdb.cli.sidecar", "Make sidecars of what is known; check those that are there."),
     "tag": ("catalogdb.cli.tag", "Put tags on a checkpoint, or take them off."),
     "note": ("catalogdb.cli.note", "Write a note to a checkpoint."),
     "alias": ("catalogdb.cli.alias", "Give a checkpoint a name of its own."),

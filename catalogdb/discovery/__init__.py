@@ -7,6 +7,7 @@ from catalogdb.discovery.identity import fingerprint
 from catalogdb.discovery.parts import find_parts
 from catalogdb.discovery.places import HYDRA_FOLDER, Places, covers, includes, places_of
 from catalogdb.discovery.settle import SETTLE_SECONDS, state_of
+from catalogdb.discovery.single import candidate_at
 from catalogdb.discovery.walk import Walk, check_root, passed_over
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "SETTLE_SECONDS",
     "Places",
     "Walk",
+    "candidate_at",
     "check_root",
     "covers",
     "find_parts",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from catalogdb.config_facts import is_known
 from catalogdb.errors import MetadataError
 from catalogdb.headlines import HEADLINES
-from catalogdb.metadata import SHARED_SECTIONS
+from catalogdb.metadata import HYPER_PARAMETERS, SHARED_SECTIONS
 from catalogdb.records import Origin, OriginRole, Param, ParamGroup, Value
 from catalogdb.resolve.headline import monitored_headline
 from catalogdb.resolve.params import flatten, mappings
@@ -84,6 +84,12 @@ class RecordReader:
         if "monitor" not in fields:
             fields.pop("monitor_mode", None)  # the format wants one, where nothing was monitored as well
         return Said(fields, self._metrics(known, fields, proven), params)
+
+    def added(self, hyper_parameters: Mapping[str, object]) -> tuple[ParamGroup, ...]:
+        """Those that stand beside what V1 has places for."""
+        named = ((name, value, f"{HYPER_PARAMETERS}.{name}") for name, value in flatten(hyper_parameters))
+        params = tuple(Param(name, value, _origin(self._role, key)) for name, value, key in named)
+        return (ParamGroup(params),) if params else ()
 
     def _of_run(self, known: Mapping[str, object]) -> tuple[Mapping[str, Value], tuple[ParamGroup, ...]]:
         """Fields and parameters out of the sections that the sidecars of a run have in common.

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from catalogdb.config_facts import MODEL_PARAMETERS, is_known
 from catalogdb.errors import MetadataError, ResolverError
-from catalogdb.metadata import PLACEHOLDERS, salvage, without_placeholders
+from catalogdb.metadata import DERIVED, HYPER_PARAMETERS, PLACEHOLDERS, salvage, without_placeholders
 from catalogdb.records import DRIFT, Candidate, CheckpointHeader, Finding, Origin, Problem, Tier, Value, sidecar_path
 from catalogdb.resolve.base import Hints
 from catalogdb.resolve.documents import read_source
 from catalogdb.resolve.embedded import EmbeddedResolver
 from catalogdb.resolve.names import counters
 from catalogdb.resolve.own_score import own_scores
+from catalogdb.resolve.params import merge_params
 from catalogdb.resolve.record import FIELDS, OF_THE_STEP, RecordReader, Said, contradiction, in_one_line
 from catalogdb.resolve.trust import difference, disagreements
 
@@ -48,11 +49,14 @@ class SidecarResolver:
             known, errors = salvage(document, source.path)
         except MetadataError as error:
             raise ResolverError("yaml", source.path, str(error.reason)) from error
-        if PLACEHOLDERS in document:
+        if PLACEHOLDERS in document or DERIVED in document:
             known = without_placeholders(known, document)
         problems = [Problem(source.path, "yaml", in_one_line(errors))] if errors else []
         scores = own_scores(hints.header, candidate.link_target or candidate.path)
         said = self._reader.read(known, proven=scores)
+        added = document.get(HYPER_PARAMETERS)
+        if isinstance(added, dict):
+            said = said._replace(params=merge_params(said.params, self._reader.added(added)))
         stated = known.get("checkpoint_path")
         place = stated if isinstance(stated, str) else ""
         drift = self._drift(candidate, hints.header, said, scores)
