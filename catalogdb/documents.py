@@ -64,13 +64,13 @@ def read_document(path: str, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     Raises MetadataError where it is broken, too big or too deep, no mapping, not UTF-8, or no regular file, and OSError
     where it can't be read. Neither blocks on a pipe nor reads a byte of a file larger than ``max_bytes``.
     """
-    return parse_document(_read(path, max_bytes), path)
+    return parse_document(read_bounded(path, max_bytes=max_bytes), path)
 
 
 def read_lines(path: str) -> list[str]:
     """The texts of a YAML list, as Hydra's ``overrides.yaml`` is one; an empty document is []. Raises as above."""
     try:
-        text = _read(path, MAX_BYTES).decode("utf-8-sig")
+        text = read_bounded(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise MetadataError(path, f"is not UTF-8 text (byte {error.start})") from error
     document = _Composer(text, path).compose()
@@ -79,7 +79,8 @@ def read_lines(path: str) -> list[str]:
     return [each for each in document or () if isinstance(each, str)]
 
 
-def _read(path: str, max_bytes: int) -> bytes:
+def read_bounded(path: str, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """The content of a file that may be a document, with the bounds and errors of ``read_document``."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)
@@ -321,8 +322,9 @@ class _Composer:
             finally:
                 parser.dispose()
         except yaml.MarkedYAMLError as error:
-            where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-            raise MetadataError(self._path, f"is no valid YAML: {where}{error.problem}") from error
+            line = error.problem_mark.line + 1 if error.problem_mark else None
+            where = f"line {line}: " if line else ""
+            raise MetadataError(self._path, f"is no valid YAML: {where}{error.problem}", line=line) from error
         except yaml.reader.ReaderError as error:
             raise MetadataError(self._path, f"is no valid YAML: {error.reason}") from error
         return self._tops[0] if self._tops else None
@@ -424,7 +426,8 @@ class _Composer:
             raise self._error(event, f"holds more than {MAX_NODES:,} values")
 
     def _error(self, event: Any, reason: str) -> MetadataError:
-        return MetadataError(self._path, f"line {event.start_mark.line + 1}: {reason}")
+        line = event.start_mark.line + 1
+        return MetadataError(self._path, f"line {line}: {reason}", line=line)
 
 
 _JSON_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[][{},]', re.DOTALL)

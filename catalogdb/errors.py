@@ -69,13 +69,14 @@ class MetadataError(CatalogError, ValueError):
     """A document beside a checkpoint (sidecar or config) that can't be used.
 
     ``path`` is the document, ``field`` the dotted name of the offending field where there is one,
-    ``reason`` what is wrong with it, in a few words.
+    ``reason`` what is wrong with it, in a few words; ``line``, from 1, is where, as far as the parser tells.
     """
 
-    def __init__(self, path: str, reason: str, *, field: str | None = None) -> None:
+    def __init__(self, path: str, reason: str, *, field: str | None = None, line: int | None = None) -> None:
         self.path = path
         self.field = field
         self.reason = reason
+        self.line = line
         super().__init__(f"{path}: {field}: {reason}" if field else f"{path}: {reason}")
 
 

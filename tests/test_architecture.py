@@ -20,10 +20,10 @@ LEVELS = {
     "settings": 0,
     "config_facts": 1,
     "documents": 1,
+    "document_lines": 1,
     "headlines": 1,
     "metadata": 1,
     "sidecars": 1,
-    "validation": 1,
     "formats": 1,
     "differences": 1,
     "layouts": 1,
@@ -39,6 +39,7 @@ LEVELS = {
     "facts": 4,
     "verify": 4,
     "conversion": 4,
+    "validation": 4,
     "lookup": 4,
     "catalog": 5,
     "builder": 5,
@@ -54,15 +55,14 @@ BESIDE = {
     ("metadata", "documents"),
     ("metadata", "sidecars"),
     ("sidecars", "documents"),
-    ("validation", "metadata"),
-    ("validation", "documents"),
+    ("document_lines", "documents"),
     ("builder", "catalog"),
     ("layouts", "metric_files"),
     ("metric_files", "documents"),
 }
 """Modules of one level that may see each other."""
 
-FACES_SEE = {"daemon", "catalog", "records", "errors", "settings", "query.fields", "demo", "columnar"}
+FACES_SEE = {"daemon", "catalog", "records", "errors", "settings", "query.fields", "demo", "columnar", "validation"}
 
 CAGES = {
     "sqlalchemy": {"store", "query"},
@@ -70,7 +70,7 @@ CAGES = {
     "alembic": {"store"},
     "watchdog": {"daemon"},
     "wandb": {"resolve"},
-    "yaml": {"documents", "metadata"},
+    "yaml": {"documents", "document_lines"},
     "yaml12": {"documents"},
     "pydantic": {"metadata"},
     "lark": {"query"},

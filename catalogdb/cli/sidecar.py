@@ -1,4 +1,4 @@
-"""``catalogdb sidecar``: made of what the catalog knows."""
+"""``catalogdb sidecar``: made of what the catalog knows, and held against the checkpoints."""
 
 from __future__ import annotations
 
@@ -7,23 +7,37 @@ from collections.abc import Iterator
 
 import click
 
+from catalogdb.catalog import scannable
 from catalogdb.cli.access import open_existing
 from catalogdb.cli.columns import format_option
 from catalogdb.cli.options import Globals, Group, pass_globals
 from catalogdb.cli.render import write_rows
-from catalogdb.errors import CatalogError
+from catalogdb.errors import CatalogError, UsageError
+from catalogdb.records import Problem
+from catalogdb.settings import Settings
+from catalogdb.validation import MetadataValidator
 
 STYLES = ("table", "json", "jsonl", "csv", "tsv", "md", "path")
+KINDS = ("valid", "missing", "invalid", "drift")
+COUNTED = {
+    "write": "to write",
+    "replace": "to replace",
+    "written": "written",
+    "replaced": "replaced",
+    "kept": "have one already",
+    "skipped": "skipped",
+    "failed": "failed",
+}
 
 
 @click.group(cls=Group, name="sidecar", short_help="Make sidecars of what is known; check those that are there.")
 def command() -> None:
-    """Make sidecars (X.metadata.yaml beside X.ckpt) of what the catalog knows.
+    """Make sidecars (X.metadata.yaml beside X.ckpt) of what the catalog knows, and check those that are there.
 
     \b
     Examples:
-      catalogdb sidecar write "exp_name = 'craft-resnet18'"
       catalogdb sidecar write --yes
+      catalogdb sidecar validate outputs/dbnet-resnet18
     """
 
 
@@ -62,12 +76,52 @@ def write(given: Globals, where: str, yes: bool, force: bool, style: str) -> Non
         raise CatalogError(f"{done['failed']} could not be written; the others are")
 
 
-COUNTED = {
-    "write": "to write",
-    "replace": "to replace",
-    "written": "written",
-    "replaced": "replaced",
-    "kept": "have one already",
-    "skipped": "skipped",
-    "failed": "failed",
-}
+@command.command("validate", short_help="Check the sidecars below folders.")
+@click.argument("roots", nargs=-1, metavar="[ROOT]...")
+@format_option("table", STYLES)
+@pass_globals
+def validate(given: Globals, roots: tuple[str, ...], style: str) -> None:
+    """Check the sidecars of all checkpoints below folders, by default those in the settings, else all known roots.
+
+    \b
+    valid     can be used, and agrees with its checkpoint
+    missing   there is none
+    invalid   can't be read, or a field is wrong or missing: with the field, its line, and why; a row for each
+    drift     is sound, but about another step, another model or another file than the checkpoint beside it
+
+    Looks at the disk alone, and changes nothing. Exits with 1 unless all are valid.
+
+    \b
+    Examples:
+      catalogdb sidecar validate outputs/dbnet-resnet18
+      catalogdb sidecar validate outputs --format json > sidecars.json || echo "not all of them are valid"
+    """
+    settings = given.settings()
+    paths = scannable(roots or settings.roots or _known(settings))
+    validator = MetadataValidator(suffixes=settings.suffixes)
+    found: Counter[str] = Counter()
+    problems: list[Problem] = []
+
+    def rows() -> Iterator[tuple[str, str, str | None, int | None, str | None]]:
+        for path in paths:
+            for check in validator.iter_directory(path, on_problem=problems.append):
+                found[check.kind] += 1
+                if check.is_valid:
+                    yield str(check.path), check.kind, None, None, None
+                for fault in check.faults:
+                    yield str(check.path), check.kind, fault.field, fault.line, fault.reason
+
+    write_rows(("path", "class", "field", "line", "reason"), rows(), style)
+    for problem in problems:
+        given.say(f"{problem.path}: {problem.reason}")
+    given.say(", ".join(f"{found[kind]} {kind}" for kind in KINDS if found[kind]) or "no checkpoints")
+    if found.keys() != {"valid"}:
+        click.get_current_context().exit(1)
+
+
+def _known(settings: Settings) -> list[str]:
+    with open_existing(settings) as catalog:
+        roots = [root.path for root in catalog.status().roots]
+    if not roots:
+        raise UsageError("which folder? write catalogdb sidecar validate ROOT")
+    return roots

@@ -12,11 +12,12 @@ from catalogdb.records import DRIFT, Candidate, CheckpointHeader, Finding, Origi
 from catalogdb.resolve.base import Hints
 from catalogdb.resolve.documents import read_source
 from catalogdb.resolve.embedded import EmbeddedResolver
+from catalogdb.resolve.headline import monitored_headline
 from catalogdb.resolve.names import counters
 from catalogdb.resolve.own_score import own_scores
 from catalogdb.resolve.params import merge_params
 from catalogdb.resolve.record import FIELDS, OF_THE_STEP, RecordReader, Said, contradiction, in_one_line
-from catalogdb.resolve.trust import difference, disagreements
+from catalogdb.resolve.trust import agree, difference, disagreements
 
 NOT_USED = "its metrics are not used"
 NOTHING_USED = "nothing of it is used"
@@ -97,13 +98,17 @@ class SidecarResolver:
 
         Where only the start of the file was looked at, that is as good as a reason to look at the rest.
         """
-        if _names(place, candidate) or not said.metrics.keys().isdisjoint(self._stated(candidate, header, scores)):
+        if _names(place, candidate):
             return None
+        stated = self._stated(candidate, header, scores)
+        other = (other_model(said.fields, header) or _other_score(said, stated)) if is_strange else None
+        if other is not None or not said.metrics.keys().isdisjoint(stated):
+            return other
         if _belongs_to_another(place, candidate):
             return f"is the sidecar of {place}, which is another file"
         if is_strange and not header.whole:
             return f"may be the sidecar of another file, {place}"
-        return other_model(said.fields, header) if is_strange else None
+        return None
 
     def _differing_texts(self, candidate: Candidate, header: CheckpointHeader, said: Said) -> Iterator[Problem]:
         """What isn't a number of the step, and other than in the record in the file: that counts, and both are told."""
@@ -132,6 +137,15 @@ def other_model(fields: Mapping[str, Value], header: CheckpointHeader) -> str | 
         if field in fields and isinstance(stated, str) and is_known(stated) and fields[field].value != stated.strip():
             return f"is about another checkpoint: its {field} is {fields[field].value}, the checkpoint's {stated}"
     return None
+
+
+def _other_score(said: Said, stated: Mapping[str, Value]) -> str | None:
+    """Why a sidecar of elsewhere is another file's: what it gives as headline for the metric it monitors."""
+    monitor = str(said.fields["monitor"].value) if "monitor" in said.fields else ""
+    headline = said.fields.get(monitored_headline(monitor) or "")
+    if headline is None or monitor not in stated or monitor in said.metrics or agree(stated[monitor], headline):
+        return None
+    return difference(monitor, stated[monitor], headline)
 
 
 def stated_counters(candidate: Candidate, header: CheckpointHeader) -> Mapping[str, int]:

@@ -60,7 +60,7 @@ def test_console_blocks(tmp_path: Path) -> None:
         assert comparable(run.stdout, tmp_path) == comparable(expected, tmp_path), f"$ {command}"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/facts.md", "docs/output.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/facts.md", "docs/output.md", "docs/sidecars.md"])
 def test_python_blocks(tmp_path: Path, page: str) -> None:
     run = [sys.executable, "-m", "catalogdb", "--db", "catalog.db", "demo", "."]
     subprocess.run(run, cwd=tmp_path, env=environment(tmp_path), check=True, capture_output=True)

@@ -14,7 +14,7 @@ VALIDATOR = MetadataValidator()
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    for name in ("a.ckpt", "b.pth.tar", "notes.txt", "runs/c.safetensors", "runs/d.PT", ".git/e.ckpt", "runs/.f.ckpt"):
+    for name in ("a.ckpt", "b.pth.tar", "notes.txt", "runs/c.safetensors", "runs/d.pt", ".git/e.ckpt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "a.metadata.yaml").write_text(EXAMPLE)
@@ -45,7 +45,7 @@ def test_one_file(tree: Path) -> None:
     [
         ("b.pth.tar", "invalid", "b.pth.metadata.yaml: checkpointing.mode: should be 'min' or 'max', not 'best'"),
         ("runs/c.safetensors", "unreadable", "c.metadata.yaml: is no valid YAML"),
-        ("runs/d.PT", "missing", "d.metadata.yaml: there is no sidecar"),
+        ("runs/d.pt", "missing", "d.metadata.yaml: there is no sidecar"),
         ("a.ckpt/x.ckpt", "unreadable", "x.metadata.yaml: Not a directory"),
     ],
 )
@@ -56,17 +56,17 @@ def test_what_is_wrong(tree: Path, name: str, error_type: str, error: str) -> No
 
 
 def test_batch_keeps_the_order(tree: Path) -> None:
-    checks = VALIDATOR.validate_batch([tree / "runs/d.PT", str(tree / "a.ckpt")])
-    assert [(check.path.name, check.is_valid) for check in checks] == [("d.PT", False), ("a.ckpt", True)]
+    checks = VALIDATOR.validate_batch([tree / "runs/d.pt", str(tree / "a.ckpt")])
+    assert [(check.path.name, check.is_valid) for check in checks] == [("d.pt", False), ("a.ckpt", True)]
 
 
 def test_directory(tree: Path) -> None:
     (tree / "runs" / "loop").symlink_to(tree)
     report = VALIDATOR.validate_directory(tree)
     assert (report.valid, report.invalid, report.missing) == (1, 2, 1)
-    assert [check.path.name for check in report.results] == ["a.ckpt", "b.pth.tar", "c.safetensors", "d.PT"]
+    assert [check.path.name for check in report.results] == ["a.ckpt", "b.pth.tar", "c.safetensors", "d.pt"]
     first, *rest = report.summary().splitlines()
-    assert first == f"{tree}: 4 checkpoints: 1 valid, 2 invalid, 1 missing"
+    assert first == f"{tree}: 4 checkpoints: 1 valid, 2 invalid, 1 missing, 0 drift"
     assert [line.startswith(f"  {tree}") for line in rest] == [True, True]
 
 
@@ -77,7 +77,7 @@ def test_directory_alone(tree: Path) -> None:
 
 
 def test_no_directory(tree: Path) -> None:
-    with pytest.raises(RootError, match="doesn't exist"):
+    with pytest.raises(RootError, match="no such folder"):
         VALIDATOR.validate_directory(tree / "gone")
-    with pytest.raises(RootError, match="is not a directory"):
+    with pytest.raises(RootError, match="is a file"):
         VALIDATOR.validate_directory(tree / "a.ckpt")
