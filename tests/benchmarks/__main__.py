@@ -16,10 +16,12 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.benchmarks.callback import callback
 from tests.benchmarks.headers import headers
 from tests.benchmarks.run import BENCHMARKS, REPOSITORY, Row, Sizes, table
 
 BENCHMARKS["headers"] = headers
+BENCHMARKS["callback"] = callback
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 BETWEEN = re.compile(r"(?<=<!-- table -->\n).*(?=<!-- end -->)", re.DOTALL)
 
