@@ -206,3 +206,17 @@ def test_the_root_goes_and_comes_back(watcher: Watching, tmp_path: Path) -> None
     put(watcher.root / "run" / "epoch=8.ckpt", checkpoint(8))
     wait_until(lambda: "run/epoch=8.ckpt" in watcher.rows())
     watcher.assert_true()
+
+
+def test_sidecars_that_are_written_beside_it(watcher: Watching) -> None:
+    """``sidecar write --yes`` into the watcher's own catalog: it takes them in, and nothing of a half-written one."""
+    for step in range(20):
+        put(watcher.root / "run" / "checkpoints" / f"{step}.ckpt", checkpoint(step))
+    wait_until(lambda: sum(row.state == "ready" for row in watcher.rows().values()) == 20)
+    url = f"sqlite:///{watcher.database}"
+    with Catalog.open(url, settings=Settings(url=url)) as catalog:
+        written = [each.action for each in catalog.write_sidecars()]
+    assert written == ["written"] * 20
+    rows = watcher.assert_true()
+    assert {row.source for row in rows.values()} == {"yaml"}
+    assert not any(row.problems for row in rows.values())
