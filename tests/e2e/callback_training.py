@@ -125,7 +125,7 @@ class SeedCallback(pl.Callback):  # type: ignore[misc]
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
         del pl_module, checkpoint
@@ -248,7 +248,8 @@ def two_processes(folder: Path) -> Any:
         dirpath=folder / "checkpoints", monitor="val/hmean", mode="max", save_top_k=2, save_last=True
     )
     weights = ModelCheckpoint(dirpath=folder / "weights", every_n_epochs=1, save_top_k=-1, save_weights_only=True)
-    trainer = trainer_of(folder, MetadataCallback(), keeper, weights, devices=2, strategy="ddp")
+    seed = SeedCallback(folder.with_name("seed"))
+    trainer = trainer_of(folder, MetadataCallback(), seed, keeper, weights, devices=2, strategy="ddp")
     trainer.fit(Detector(), *loaders())
     return trainer
 
@@ -257,7 +258,7 @@ def links(folder: Path) -> Any:
     keeper = ModelCheckpoint(
         dirpath=folder / "checkpoints", monitor="val/hmean", mode="max", save_top_k=2, save_last="link"
     )
-    trainer = trainer_of(folder, MetadataCallback(), keeper)
+    trainer = trainer_of(folder, MetadataCallback(), SeedCallback(folder.with_name("seed")), keeper)
     trainer.fit(Detector(), *loaders())
     return trainer
 

@@ -87,11 +87,9 @@ def check(folder: Path, noted: Mapping[str, Known], tmp_path: Path) -> None:
             sidecar.unlink()
 
 
-def assert_is_wrong(
-    seed: SeedCallback, folder: Path, noted: Mapping[str, Known], *, of_another_step: bool = True
-) -> None:
+def assert_is_wrong(seed: Path, folder: Path, noted: Mapping[str, Known], *, of_another_step: bool = True) -> None:
     """The baseline fails on the same run; mostly by the numbers of another step."""
-    wrong = list(complaints(folder, noted, sidecars=seed.folder))
+    wrong = list(complaints(folder, noted, sidecars=seed))
     assert wrong
     if of_another_step:
         assert any(" is about " in complaint for complaint in wrong), wrong
@@ -105,7 +103,7 @@ def test_every_checkpoint_says_what_was_true_of_it(tmp_path: Path, case: str) ->
     trainer = trainer_of(folder, MetadataCallback(), seed, *keepers_of(folder, keepers), **options)
     trainer.fit(Detector(), *loaders())
 
-    assert_is_wrong(seed, folder, trainer.noted, of_another_step=case not in SEED_IS_RIGHT)
+    assert_is_wrong(seed.folder, folder, trainer.noted, of_another_step=case not in SEED_IS_RIGHT)
     check(folder, trainer.noted, tmp_path)
 
 
@@ -115,7 +113,7 @@ def test_two_optimizers(tmp_path: Path) -> None:
     trainer = trainer_of(folder, MetadataCallback(), seed, *keepers_of(folder, [{**TOP, "save_last": True}]))
     trainer.fit(Adversaries(), *loaders())
     assert trainer.global_step == 2 * 4 * 4
-    assert_is_wrong(seed, folder, trainer.noted)
+    assert_is_wrong(seed.folder, folder, trainer.noted)
     check(folder, trainer.noted, tmp_path)
 
 
@@ -136,7 +134,7 @@ def test_saving_by_hand_during_and_after_the_training(tmp_path: Path) -> None:
     trainer.save_checkpoint(folder / "weights.ckpt", weights_only=True)
     assert len(list(folder.rglob("*.ckpt"))) == 6
     assert trainer.noted[str(folder / "mine/at-2.ckpt")].metrics.keys() == {"train/loss"}
-    assert_is_wrong(seed, folder, trainer.noted)
+    assert_is_wrong(seed.folder, folder, trainer.noted)
     check(folder, trainer.noted, tmp_path)
 
 
@@ -150,7 +148,7 @@ def test_resume(tmp_path: Path) -> None:
     second.fit(Detector(), *loaders(), ckpt_path=str(folder / "checkpoints" / "last.ckpt"))
     assert (second.current_epoch, second.global_step) == (6, 24)
     noted = {**first.noted, **second.noted}
-    assert_is_wrong(seed, folder, noted)
+    assert_is_wrong(seed.folder, folder, noted)
     check(folder, noted, tmp_path)
 
 
@@ -162,12 +160,13 @@ def test_files_that_are_written_in_another_thread(tmp_path: Path) -> None:
         folder, MetadataCallback(), seed, *keepers_of(folder, keepers), plugins=[AsyncCheckpointIO()], max_epochs=6
     )
     trainer.fit(Detector(), *loaders())
-    assert_is_wrong(seed, folder, trainer.noted)
+    assert_is_wrong(seed.folder, folder, trainer.noted)
     check(folder, trainer.noted, tmp_path)
 
 
 def test_a_trainer_of_the_other_package(tmp_path: Path) -> None:
     _, noted = alone("links", tmp_path / "run", package="pytorch_lightning")
+    assert_is_wrong(tmp_path / "seed", tmp_path / "run", noted)
     check(tmp_path / "run", noted, tmp_path)
 
 
@@ -188,6 +187,7 @@ def test_two_processes_write_once(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     _, noted = alone("two_processes", folder)
     assert {Path(path).parent.name for path in noted} == {"checkpoints", "weights"}
+    assert_is_wrong(tmp_path / "seed", folder, noted)
     check(folder, noted, tmp_path)
 
 
