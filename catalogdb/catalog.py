@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from catalogdb import facts
 from catalogdb.discovery import PLAIN_CONFIGS, check_root
 from catalogdb.errors import NotFound, UsageError
 from catalogdb.query import ask, frames, usage
+from catalogdb.query.ask import Page
 from catalogdb.records import (
     Change,
     Checkpoint,
@@ -152,27 +153,54 @@ class Catalog:
         where: str = "",
         limit: int | None = 1,
         per: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        unique: bool = False,
     ) -> Ranking:
         """The best checkpoints by a metric, best first; with ``per`` the best of each value of that field.
 
         ``mode`` is ``min`` or ``max``; without it the recorded one counts, then what the metric's name means.
-        Raises QueryError for an unknown metric or field, and where the direction can't be told.
+        ``filters`` and ``unique`` as in ``search``. Raises QueryError for an unknown metric or field, and where the
+        direction can't be told.
         """
-        return ask.rank(self._store, metric, mode=mode, where=where, limit=limit, per=per)
+        return ask.rank(self._store, ask.Contest(metric, mode, per), ask.Question(where, filters, (), limit, unique))
 
     @overload
     def best(
-        self, metric: str, *, mode: str | None = None, where: str = "", limit: None = None, per: None = None
+        self,
+        metric: str,
+        *,
+        mode: str | None = None,
+        where: str = "",
+        limit: None = None,
+        per: None = None,
+        filters: Mapping[str, Any] | None = None,
+        unique: bool = False,
     ) -> Checkpoint | None: ...
 
     @overload
     def best(
-        self, metric: str, *, mode: str | None = None, where: str = "", limit: int, per: str | None = None
+        self,
+        metric: str,
+        *,
+        mode: str | None = None,
+        where: str = "",
+        limit: int,
+        per: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        unique: bool = False,
     ) -> list[Checkpoint]: ...
 
     @overload
     def best(
-        self, metric: str, *, mode: str | None = None, where: str = "", limit: int | None = None, per: str
+        self,
+        metric: str,
+        *,
+        mode: str | None = None,
+        where: str = "",
+        limit: int | None = None,
+        per: str,
+        filters: Mapping[str, Any] | None = None,
+        unique: bool = False,
     ) -> list[Checkpoint]: ...
 
     def best(
@@ -183,11 +211,14 @@ class Catalog:
         where: str = "",
         limit: int | None = None,
         per: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        unique: bool = False,
     ) -> Checkpoint | list[Checkpoint] | None:
         """The best checkpoint by a metric, or None; a list with ``limit`` or ``per``. See ``rank``."""
-        if limit is None and per is None:
-            return next(iter(ask.best(self._store, metric, mode=mode, where=where, limit=1, per=None)), None)
-        return ask.best(self._store, metric, mode=mode, where=where, limit=limit, per=per)
+        alone = limit is None and per is None
+        question = ask.Question(where, filters, (), 1 if alone else limit, unique)
+        found = ask.best(self._store, ask.Contest(metric, mode, per), question)
+        return next(iter(found), None) if alone else found
 
     @overload
     def search(
@@ -197,7 +228,25 @@ class Catalog:
         order_by: str | Sequence[str] = (),
         max_results: int | None = 1000,
         output_format: Literal["list"] = "list",
-    ) -> list[Checkpoint]: ...
+        filters: Mapping[str, Any] | None = None,
+        unique: bool = False,
+        page_token: str | None = None,
+        columns: None = None,
+    ) -> Page[Checkpoint]: ...
+
+    @overload
+    def search(
+        self,
+        where: str = "",
+        *,
+        order_by: str | Sequence[str] = (),
+        max_results: int | None = 1000,
+        output_format: Literal["list"] = "list",
+        filters: Mapping[str, Any] | None = None,
+        unique: bool = False,
+        page_token: str | None = None,
+        columns: Sequence[str],
+    ) -> Page[dict[str, Any]]: ...
 
     @overload
     def search(
@@ -207,6 +256,9 @@ class Catalog:
         order_by: str | Sequence[str] = (),
         max_results: int | None = 1000,
         output_format: Literal["pandas"],
+        filters: Mapping[str, Any] | None = None,
+        unique: bool = False,
+        page_token: str | None = None,
     ) -> pandas.DataFrame: ...
 
     @overload
@@ -217,6 +269,9 @@ class Catalog:
         order_by: str | Sequence[str] = (),
         max_results: int | None = 1000,
         output_format: Literal["polars"],
+        filters: Mapping[str, Any] | None = None,
+        unique: bool = False,
+        page_token: str | None = None,
     ) -> polars.DataFrame: ...
 
     def search(
@@ -226,24 +281,46 @@ class Catalog:
         order_by: str | Sequence[str] = (),
         max_results: int | None = 1000,
         output_format: Literal["list", "pandas", "polars"] = "list",
-    ) -> list[Checkpoint] | pandas.DataFrame | polars.DataFrame:
-        """The checkpoints that match a filter. ``max_results=None`` is all; ``pandas`` and ``polars`` give a frame with
-        a column for each metric, param and tag, and need these extras."""
+        filters: Mapping[str, Any] | None = None,
+        unique: bool = False,
+        page_token: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Page[Checkpoint] | Page[dict[str, Any]] | pandas.DataFrame | polars.DataFrame:
+        """The checkpoints that match a filter, by default in the order of their paths. ``max_results=None`` is all.
+
+        ``filters`` is W&B's form of a filter; it and ``where`` must both hold. ``unique`` keeps the first of files with
+        the same weights, and of links to one file. The list's ``token``, given as ``page_token`` to the same question,
+        goes on after its last row, whatever came or went since; it is None at the end, and with ``unique``.
+        ``columns`` gives mappings of these alone (``path``, ``metrics.val/loss``), and nothing else is read.
+        ``pandas`` and ``polars`` give a frame with a column for each metric, param and tag, and need these extras.
+        """
         if output_format not in ("list", "pandas", "polars"):
             raise UsageError(f"output_format is list, pandas or polars, not {output_format!r}")
-        found = list(self.iter_search(where, order_by=order_by, max_results=max_results))
+        question = ask.Question(where, filters, _listed(order_by), max_results, unique)
+        if columns is not None:
+            if output_format != "list":
+                raise UsageError("columns go with output_format='list'; a frame takes what that gives")
+            return ask.page_of_rows(self._store, question, page_token, columns)
+        found = ask.page(self._store, question, page_token)
         if output_format == "list":
             return found
         return frames.to_pandas(found) if output_format == "pandas" else frames.to_polars(found)
 
     def iter_search(
-        self, where: str = "", *, order_by: str | Sequence[str] = (), max_results: int | None = None
+        self,
+        where: str = "",
+        *,
+        order_by: str | Sequence[str] = (),
+        max_results: int | None = None,
+        filters: Mapping[str, Any] | None = None,
+        unique: bool = False,
     ) -> Iterator[Checkpoint]:
         """The same, one after the other, in bounded memory."""
-        return ask.search(self._store, where, order_by=order_by, limit=max_results)
+        return ask.search(self._store, ask.Question(where, filters, _listed(order_by), max_results, unique))
 
-    def count(self, where: str = "") -> int:
-        return ask.count(self._store, where)
+    def count(self, where: str = "", *, filters: Mapping[str, Any] | None = None, unique: bool = False) -> int:
+        """How many checkpoints ``search`` would find; none is loaded."""
+        return ask.count(self._store, ask.Question(where, filters, unique=unique))
 
     def get(self, ref: int | str | os.PathLike[str]) -> Checkpoint:
         """A checkpoint by id, path, or ``@alias``. Raises NotFound."""
@@ -365,6 +442,10 @@ class Catalog:
 
 def _url(url: str | os.PathLike[str] | None, settings: Settings) -> str:
     return settings.url if url is None else normalise_url(url, base=Path.cwd())
+
+
+def _listed(order_by: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (order_by,) if isinstance(order_by, str) else tuple(order_by or ())
 
 
 def scannable(roots: Sequence[str | os.PathLike[str]]) -> list[str]:

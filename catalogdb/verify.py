@@ -45,7 +45,7 @@ def verify(store: Store, where: str, *, deep: bool) -> Iterator[Fault]:
     """
     computed: list[tuple[int, str]] = []
     looked_at = 0
-    rows = ask.search_at_leisure(store, of_all_states(where), order_by=["path"])
+    rows = ask.search_at_leisure(store, ask.Question(of_all_states(where), order_by=("path",)))
     try:
         for verified in Verifier(deep=deep).verify(rows):
             looked_at += 1

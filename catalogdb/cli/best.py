@@ -9,7 +9,7 @@ import click
 
 from catalogdb.catalog import Catalog
 from catalogdb.cli.access import open_existing
-from catalogdb.cli.columns import columns_option, format_option, write_checkpoints
+from catalogdb.cli.columns import columns_option, format_option, unique_option, write_checkpoints
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.render import visible
 from catalogdb.records import Ranking
@@ -28,6 +28,7 @@ from catalogdb.settings import working_directory
     type=click.IntRange(min=0),
     help="How many; 0 is all.  [default: 1; all with --per]",
 )
+@unique_option
 @format_option("path")
 @columns_option
 @pass_globals
@@ -38,6 +39,7 @@ def command(
     where: str,
     per: str | None,
     limit: int | None,
+    unique: bool,
     style: str,
     columns: str | None,
 ) -> None:
@@ -53,7 +55,7 @@ def command(
     """
     wanted = (None if per else 1) if limit is None else limit or None
     with open_existing(given.settings()) as catalog:
-        ranking, gone = _on_disk(catalog, metric, mode=mode, where=where, limit=wanted, per=per)
+        ranking, gone = _on_disk(catalog, metric, mode=mode, where=where, limit=wanted, per=per, unique=unique)
         for path in gone:
             given.say(visible(f"{path}: is no longer there; run catalogdb scan to have the catalog know"))
         write_checkpoints(
@@ -73,12 +75,12 @@ def command(
 
 
 def _on_disk(
-    catalog: Catalog, metric: str, *, mode: str | None, where: str, limit: int | None, per: str | None
+    catalog: Catalog, metric: str, *, mode: str | None, where: str, limit: int | None, per: str | None, unique: bool
 ) -> tuple[Ranking, list[str]]:
     """The best of those that are still there, and the paths of better ones that are gone since the last scan."""
     asked = limit
     while True:
-        ranking = catalog.rank(metric, mode=mode, where=where, limit=asked, per=per)
+        ranking = catalog.rank(metric, mode=mode, where=where, limit=asked, per=per, unique=unique)
         gone = [row.path for row in ranking.checkpoints if row.state != "missing" and not os.path.lexists(row.path)]
         there = tuple(row for row in ranking.checkpoints if row.path not in set(gone))
         if asked is None or limit is None or per is not None or len(ranking.checkpoints) < asked or len(there) >= limit:

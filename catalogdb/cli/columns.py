@@ -223,3 +223,7 @@ columns_option = click.option(
     metavar="COLUMNS",
     help="What to write, with commas between: fields, metrics.NAME, params.NAME, tags.NAME.",
 )
+
+unique_option = click.option(
+    "--unique", is_flag=True, help="Only the first of files with the same weights, and of links to one file."
+)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import click
 
 from catalogdb.cli.access import open_existing
-from catalogdb.cli.columns import columns_option, format_option, metrics_in, split_list, write_checkpoints
+from catalogdb.cli.columns import (
+    columns_option,
+    format_option,
+    metrics_in,
+    split_list,
+    unique_option,
+    write_checkpoints,
+)
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.settings import working_directory
 
@@ -22,11 +29,18 @@ SCREENFUL = 50
     type=click.IntRange(min=0),
     help=f"At most so many; 0 is all.  [default: {SCREENFUL} in a table, else all]",
 )
+@unique_option
 @format_option("table")
 @columns_option
 @pass_globals
 def command(
-    given: Globals, where: str, orders: tuple[str, ...], limit: int | None, style: str, columns: str | None
+    given: Globals,
+    where: str,
+    orders: tuple[str, ...],
+    limit: int | None,
+    unique: bool,
+    style: str,
+    columns: str | None,
 ) -> None:
     """List the checkpoints that a filter matches, or all; those that are no longer on disk only when it names state.
 
@@ -42,7 +56,7 @@ def command(
         limit = SCREENFUL if style == "table" else 0
     ordering = [order for text in orders for order in split_list(text)]
     with open_existing(given.settings()) as catalog:
-        rows = catalog.iter_search(where, order_by=ordering, max_results=limit or None)
+        rows = catalog.iter_search(where, order_by=ordering, max_results=limit or None, unique=unique)
         asked = [name for name in metrics_in(where, *ordering) if name in catalog.metric_names()]
         shown = write_checkpoints(
             rows,
@@ -52,7 +66,7 @@ def command(
             metric_names=catalog.metric_names,
             cwd=working_directory(),
         )
-        total = catalog.count(where) if limit and shown == limit else shown
+        total = catalog.count(where, unique=unique) if limit and shown == limit else shown
     if total > shown:
         given.say(f"{shown} of {total}; -n 0 shows all")
     if not shown:

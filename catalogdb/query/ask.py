@@ -4,98 +4,210 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any, TypeVar
 
-from catalogdb.query.compile import compile_count, compile_search
+from catalogdb.errors import UsageError
+from catalogdb.query.columns import parse_columns, read_columns
+from catalogdb.query.compile import compile_count, compile_keys, compile_search
 from catalogdb.query.direction import resolve_mode
+from catalogdb.query.mongo import from_document
 from catalogdb.query.parse import parse_filter, parse_ident, parse_order
 from catalogdb.query.plan import Ways
+from catalogdb.query.positions import Position, make_token, read_token
 from catalogdb.query.rank import check_metric, compile_left_out, compile_rank
-from catalogdb.query.tree import Filter
+from catalogdb.query.tree import And, Filter
+from catalogdb.query.twins import unique_ids
 from catalogdb.records import Checkpoint, Mode, Ranking
 from catalogdb.store import Reader, Store
 
-PAGE = 500
+T = TypeVar("T")
+LOADED = 500
 """Checkpoints that are loaded at once."""
 
 
-def rank(store: Store, metric: str, *, mode: str | None, where: str, limit: int | None, per: str | None) -> Ranking:
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which checkpoints, in which order, and how many. ``filters`` is W&B's form; it and ``where`` must both hold.
+
+    ``unique`` keeps the first of twins: of files with the same weights, and of links to one file.
+    """
+
+    where: str = ""
+    filters: Mapping[str, Any] | None = None
+    order_by: tuple[str, ...] = ()
+    limit: int | None = None
+    unique: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """By which metric, and which way; ``per`` asks for the best of each value of a field."""
+
+    metric: str
+    mode: str | None = None
+    per: str | None = None
+
+
+class Page(list[T]):
+    """Answers. ``token`` is what ``page_token`` takes to go on after the last of them; None where nothing is left."""
+
+    token: str | None = None
+
+
+def rank(store: Store, contest: Contest, question: Question) -> Ranking:
     with store.reader() as reader:
-        checkpoints, chosen = _rank(reader, metric, mode=mode, where=where, limit=limit, per=per)
+        checkpoints, chosen = _rank(reader, contest, question)
         names = reader.metric_ids()
-        left_out = compile_left_out(metric, parse_filter(where, metrics=names), names=names)
+        left_out = compile_left_out(contest.metric, _parse(reader, question), names=names)
         return Ranking(tuple(checkpoints), chosen, reader.count(left_out))
 
 
-def best(
-    store: Store, metric: str, *, mode: str | None, where: str, limit: int | None, per: str | None
-) -> list[Checkpoint]:
+def best(store: Store, contest: Contest, question: Question) -> list[Checkpoint]:
     """As ``rank``, without counting what it leaves out: that would go through every row."""
     with store.reader() as reader:
-        return _rank(reader, metric, mode=mode, where=where, limit=limit, per=per)[0]
+        return _rank(reader, contest, question)[0]
 
 
-def _rank(
-    reader: Reader, metric: str, *, mode: str | None, where: str, limit: int | None, per: str | None
-) -> tuple[list[Checkpoint], Mode]:
-    names = reader.metric_ids()
+def _rank(reader: Reader, contest: Contest, question: Question) -> tuple[list[Checkpoint], Mode]:
+    metric, names = contest.metric, reader.metric_ids()
     # An unknown metric is a clearer error than one whose direction can't be told.
     check_metric(metric, names)
+    mode = contest.mode
     chosen = resolve_mode(metric, mode=mode, recorded=() if mode else reader.recorded_modes(metric))
 
-    def compiled(filter: Filter) -> Ways:
-        by = parse_ident(per, metrics=names) if per is not None else None
-        return compile_rank(metric, chosen, filter, limit, per=by, names=names)
+    def ways(limit: int | None) -> Ways:
+        def compiled(filter: Filter) -> Ways:
+            by = parse_ident(contest.per, metrics=names) if contest.per is not None else None
+            return compile_rank(metric, chosen, filter, limit, per=by, names=names)
 
-    ways = _compiled(reader, where, ("rank", metric, chosen, limit, per), compiled)
-    return reader.load(reader.ids(ways)), chosen
+        return _compiled(reader, question, ("rank", metric, chosen, contest.per, limit), compiled)
+
+    return reader.load(_ids(reader, question, ways)), chosen
 
 
-def _compiled(reader: Reader, where: str, question: Hashable, compiled: Callable[[Filter], Ways]) -> Ways:
+def _ids(reader: Reader, question: Question, ways: Callable[[int | None], Ways]) -> list[int]:
+    """The ids that answer, twins folded where that is asked: then more are read, until enough are left."""
+    limit = question.limit
+    if not question.unique:
+        return reader.ids(ways(limit))
+    asked = None if limit is None else 4 * limit + 16
+    while True:
+        ids = reader.ids(ways(asked))
+        kept = unique_ids(reader, ids, limit)
+        if asked is None or limit is None or len(kept) >= limit or len(ids) < asked:
+            return kept
+        asked *= 8
+
+
+def _compiled(reader: Reader, question: Question, kind: Hashable, compiled: Callable[[Filter], Ways]) -> Ways:
     """The statements of a question that was asked before, where they don't depend on when it is asked."""
+    if question.filters is not None:
+        return compiled(_parse(reader, question))
     known = reader.memory.of("ways")
-    found: Ways | None = known.get((where, question))
+    found: Ways | None = known.get((question.where, kind))
     if found is None:
-        parsed = parse_filter(where, metrics=reader.metric_ids())
+        parsed = _parse(reader, question)
         found = compiled(parsed)
         if not parsed.depends_on_now:
-            known[(where, question)] = found
+            known[(question.where, kind)] = found
     return found
 
 
-def search(store: Store, where: str, *, order_by: str | Sequence[str], limit: int | None) -> Iterator[Checkpoint]:
-    """All of one state of the catalog, loaded page by page."""
-    with store.reader() as reader:
-        ids = array("q", reader.ids(_search_ways(reader, where, order_by, limit)))
-        for start in range(0, len(ids), PAGE):
-            yield from reader.load(ids[start : start + PAGE])
-
-
-def search_at_leisure(store: Store, where: str, *, order_by: str | Sequence[str]) -> Iterator[Checkpoint]:
-    """The same for who takes hours over it: nothing is held open between two pages, each of which is as it then is."""
-    with store.reader() as reader:
-        ids = array("q", reader.ids(_search_ways(reader, where, order_by, None)))
-    for start in range(0, len(ids), PAGE):
-        with store.reader() as reader:
-            page = reader.load(ids[start : start + PAGE])
-        yield from page
-
-
-def _search_ways(reader: Reader, where: str, order_by: str | Sequence[str], limit: int | None) -> Ways:
+def _parse(reader: Reader, question: Question) -> Filter:
     names = reader.metric_ids()
-    keys = order_by if isinstance(order_by, str) else tuple(order_by)
+    said = parse_filter(question.where, metrics=names)
+    if question.filters is None:
+        return said
+    document = from_document(question.filters, metrics=names)
+    if said.root is None or document.root is None:
+        return said if document.root is None else document
+    return Filter(And((said.root, document.root)), question.where)
 
-    def compiled(filter: Filter) -> Ways:
-        return compile_search(filter, parse_order(keys, metrics=names), limit, names=names)
 
-    return _compiled(reader, where, ("search", keys, limit), compiled)
-
-
-def count(store: Store, where: str) -> int:
+def search(store: Store, question: Question) -> Iterator[Checkpoint]:
+    """All of one state of the catalog, loaded some at a time."""
     with store.reader() as reader:
+        ids = array("q", _found(reader, question))
+        for start in range(0, len(ids), LOADED):
+            yield from reader.load(ids[start : start + LOADED])
+
+
+def search_at_leisure(store: Store, question: Question) -> Iterator[Checkpoint]:
+    """The same for who takes hours over it: nothing is held open between two loads, each of which is as it then is."""
+    with store.reader() as reader:
+        ids = array("q", _found(reader, question))
+    for start in range(0, len(ids), LOADED):
+        with store.reader() as reader:
+            loaded = reader.load(ids[start : start + LOADED])
+        yield from loaded
+
+
+def _found(reader: Reader, question: Question, after: Position | None = None) -> list[int]:
+    names = reader.metric_ids()
+
+    def ways(limit: int | None) -> Ways:
+        def compiled(filter: Filter) -> Ways:
+            keys = parse_order(question.order_by, metrics=names)
+            if after is None:
+                return compile_search(filter, keys, limit, names=names)
+            return compile_search(filter, keys, limit, names=names, now=after.now, after=after.values)
+
+        if after is not None:
+            return compiled(_parse(reader, question))
+        return _compiled(reader, question, ("search", question.order_by, limit), compiled)
+
+    return _ids(reader, question, ways)
+
+
+def page(store: Store, question: Question, token: str | None) -> Page[Checkpoint]:
+    """At most ``question.limit`` checkpoints, after those of the page that gave ``token``."""
+    with store.reader() as reader:
+        ids, following = _page_ids(reader, question, token)
+        found = Page(reader.load(ids))
+        found.token = following
+        return found
+
+
+def page_of_rows(store: Store, question: Question, token: str | None, columns: Sequence[str]) -> Page[dict[str, Any]]:
+    """The same as one mapping of the named columns for each."""
+    with store.reader() as reader:
+        projected = parse_columns(columns, metrics=reader.metric_ids())
+        ids, following = _page_ids(reader, question, token)
+        names = [column.name for column in projected]
+        found = Page(dict(zip(names, row, strict=True)) for row in read_columns(reader, projected, ids))
+        found.token = following
+        return found
+
+
+def _page_ids(reader: Reader, question: Question, token: str | None) -> tuple[list[int], str | None]:
+    if token is not None and question.unique:
+        raise UsageError("page_token goes on where a page ended, and doesn't know which twins it held: no unique then")
+    if question.limit is not None and question.limit < 0:
+        raise UsageError(f"max_results is a number from 0 on, or None for all, not {question.limit}")
+    if question.limit is None:
+        return _found(reader, question, read_token(token, question)), None
+    now = datetime.now(timezone.utc)
+    after = read_token(token, question)
+    found = _found(reader, replace(question, limit=question.limit + 1), after)
+    ids = found[: question.limit]
+    if len(found) <= question.limit or not ids or question.unique:
+        return ids, None
+    names = reader.metric_ids()
+    keys = compile_keys(parse_order(question.order_by, metrics=names), ids[-1], names=names)
+    values = reader.race([keys])[0]
+    return ids, make_token(Position(values, after.now if after is not None else now), question)
+
+
+def count(store: Store, question: Question) -> int:
+    with store.reader() as reader:
+        if question.unique:
+            return len(_found(reader, question))
         names = reader.metric_ids()
-        return reader.count(_compiled(reader, where, "count", lambda filter: compile_count(filter, names=names)))
+        return reader.count(_compiled(reader, question, "count", lambda filter: compile_count(filter, names=names)))
 
 
 def metric_names(store: Store) -> list[str]:

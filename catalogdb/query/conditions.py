@@ -26,6 +26,7 @@ from catalogdb.query.tree import (
     Comparison,
     Condition,
     Contains,
+    Fails,
     Ident,
     IsNull,
     Membership,
@@ -93,6 +94,9 @@ class Conditions:
         if isinstance(node, Not):
             inner = self.node(node.part)
             return Sql(f"NOT ({inner.text})", inner.values)
+        if isinstance(node, Fails):
+            inner = self.node(node.part)
+            return Sql(f"(({inner.text}) IS NOT TRUE)", inner.values)
         return self._condition(node)
 
     def metric_id(self, ident: Ident) -> int:

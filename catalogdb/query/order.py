@@ -80,7 +80,9 @@ def _bounds(keys: Sequence[SortKey], values: Sequence[Any]) -> list[Sql]:
     first, value = keys[0], values[0]
     if first.operand.text == "m.value" and value is not None:
         return [Sql(f"m.value {'<=' if first.descending else '>='} ?", (value,))]
-    if first.operand.text == "r.path" and not first.descending and len(keys) > 1:
+    within = keys[1] if len(keys) > 1 else first
+    by_path = (first.operand.text, within.operand.text) == ("r.path", "c.rel_path")
+    if by_path and not first.descending and not within.descending:
         return [
             Sql("c.rel_path > CASE r.path WHEN ? THEN ? ELSE '' END", (value, values[1])),
             Sql("r.path >= ?", (value,)),

@@ -134,7 +134,7 @@ def split_prefix(name: str) -> tuple[Kind, str] | None:
     return (kind, rest) if dot and kind is not None else None
 
 
-def field_ident(name: str, text: str, column: int) -> Ident:
+def field_ident(name: str, text: str, column: int | None) -> Ident:
     field = find_field(name)
     if field is None:
         raise UnknownField(name, text=text, column=column)

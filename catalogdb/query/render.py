@@ -9,6 +9,7 @@ from catalogdb.query.tree import (
     Between,
     Comparison,
     Contains,
+    Fails,
     Ident,
     IsNull,
     Literal_,
@@ -23,7 +24,7 @@ _PREFIXES = {"metric": "metrics.", "param": "params.", "tag": "tags.", "field": 
 
 
 def render(node: Node | None) -> str:
-    """The filter's text; ``""`` for None."""
+    """The filter's text; ``""`` for None. Raises ValueError for ``Fails``, which text has no word for."""
     if node is None:
         return ""
     if isinstance(node, And):
@@ -32,6 +33,8 @@ def render(node: Node | None) -> str:
         return " OR ".join(_inner(part, (Or,)) for part in node.parts)
     if isinstance(node, Not):
         return f"NOT {_inner(node.part, (And, Or))}"
+    if isinstance(node, Fails):
+        raise ValueError(f"no filter's text says {node!r}")
     return _condition(node)
 
 

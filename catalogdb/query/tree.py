@@ -86,8 +86,15 @@ class Not:
     part: Node
 
 
+@dataclass(frozen=True, slots=True)
+class Fails:
+    """Whatever ``part`` doesn't match, what is unknown included. No text says this; MongoDB's negations do."""
+
+    part: Node
+
+
 Condition = Comparison | Membership | Between | IsNull | Contains
-Node = Condition | And | Or | Not
+Node = Condition | And | Or | Not | Fails
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +127,7 @@ def iter_idents(node: Node | None) -> Iterator[Ident]:
     if isinstance(node, And | Or):
         for part in node.parts:
             yield from iter_idents(part)
-    elif isinstance(node, Not):
+    elif isinstance(node, Not | Fails):
         yield from iter_idents(node.part)
     elif node is not None and not isinstance(node, Contains):
         yield node.ident
@@ -131,7 +138,7 @@ def iter_values(node: Node | None) -> Iterator[Value]:
     if isinstance(node, And | Or):
         for part in node.parts:
             yield from iter_values(part)
-    elif isinstance(node, Not):
+    elif isinstance(node, Not | Fails):
         yield from iter_values(node.part)
     elif isinstance(node, Comparison):
         yield node.value
