@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from catalogdb import facts
 from catalogdb.discovery import PLAIN_CONFIGS, check_root
 from catalogdb.errors import NotFound, UsageError
-from catalogdb.query import ask, frames, usage
+from catalogdb.query import ask, curves, frames, usage
 from catalogdb.query.ask import Page
 from catalogdb.records import (
     Change,
     Checkpoint,
     CheckpointHeader,
     Comparison,
+    Curves,
     DiskUse,
     Facts,
     FactsReport,
@@ -413,6 +414,21 @@ class Catalog:
     def disk_use(self, per: str = "state") -> list[DiskUse]:
         """What the checkpoints take on disk, by the values of a field (``exp_name``, ``params.lr``), largest first."""
         return usage.disk_use(self._store, per)
+
+    def curves(
+        self,
+        metric: str,
+        *,
+        by: str | None = None,
+        x: Literal["global_step", "epoch"] = "global_step",
+        where: str = "",
+        mode: str | None = None,
+    ) -> Curves:
+        """A metric over the steps of each experiment, to be drawn; ``by`` is the field that tells them apart.
+
+        Raises QueryError as ``rank`` does.
+        """
+        return curves.curves(self._store, metric, by=by, x=x, where=where, mode=mode)
 
     def sql(self, query: str, parameters: Mapping[str, object] = MappingProxyType({})) -> SqlResult:
         """Rows of a read-only SQL query over the views. Raises UsageError for one that fails, or would write."""

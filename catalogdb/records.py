@@ -636,6 +636,39 @@ class DiskUse:
     twin_bytes: int
 
 
+class Point(NamedTuple):
+    """A checkpoint in a plot: ``x`` is its step or epoch."""
+
+    x: int
+    value: float
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The points of one experiment by ``x``. ``group`` is what its checkpoints have in the field of the question."""
+
+    group: Any
+    exp_name: str | None
+    points: tuple[Point, ...]
+    best: Point
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """A metric over ``x``, ``global_step`` or ``epoch``.
+
+    ``left_out`` counts checkpoints that match the filter but have no place in it: no finite value that was measured at
+    this checkpoint (one that is only known of the run belongs to no step), or no ``x``.
+    """
+
+    metric: str
+    mode: Mode
+    x: str
+    curves: tuple[Curve, ...]
+    left_out: int
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a user said about one checkpoint, with what it's known by in another catalog.

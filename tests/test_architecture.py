@@ -77,6 +77,8 @@ CAGES = {
     "pandas": {"query", "catalog"},
     "polars": {"query", "catalog"},
     "pyarrow": {"cli"},
+    "plotext": {"cli"},
+    "matplotlib": {"cli"},
     "click": {"cli"},
     "rich": {"cli"},
     "lightning": {"lightning"},

@@ -37,6 +37,7 @@ _COMMANDS = {
     "note": ("catalogdb.cli.note", "Write a note to a checkpoint."),
     "alias": ("catalogdb.cli.alias", "Give a checkpoint a name of its own."),
     "du": ("catalogdb.cli.du", "Show what the checkpoints take on disk."),
+    "plot": ("catalogdb.cli.plot", "Draw a metric over the steps of training."),
     "sql": ("catalogdb.cli.sql", "Ask the catalog in SQL, read-only."),
     "status": ("catalogdb.cli.status", "Show what the catalog holds."),
     "db": ("catalogdb.cli.db", "Look after the catalog's file."),

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from catalogdb.errors import QueryError
 from catalogdb.query.conditions import Conditions
-from catalogdb.query.fields import FIELDS
-from catalogdb.query.parse import parse_ident
+from catalogdb.query.groups import as_value, parse_group
 from catalogdb.records import DiskUse
 from catalogdb.store import Store
 
@@ -39,10 +37,7 @@ def disk_use(store: Store, per: str) -> list[DiskUse]:
     """By the values of a field, the largest first. Raises QueryError for an unknown field, and for a time."""
     with store.reader() as reader:
         names = reader.metric_ids()
-        ident = parse_ident(per, metrics=names)
-        kind = FIELDS[ident.name].type if ident.kind == "field" else ""
-        if kind == "time":
-            raise QueryError(f"{ident.name!r} is a time, which hardly two checkpoints share; name another field")
+        ident = parse_group(per, metrics=names)
         group = Conditions(names, datetime.now(timezone.utc), per).operand(ident)
         rows = reader.rows(_USAGE.format(group=group.text, file=_FILE), group.values)
-        return [DiskUse(bool(value) if kind == "bool" else value, *counts) for value, *counts in rows]
+        return [DiskUse(as_value(ident, value), *counts) for value, *counts in rows]

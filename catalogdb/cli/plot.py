@@ -1,0 +1,62 @@
+"""``catalogdb plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from catalogdb.cli.access import open_existing
+from catalogdb.cli.drawing import draw_file, draw_text
+from catalogdb.cli.options import Command, Globals, pass_globals
+from catalogdb.cli.render import write_line
+from catalogdb.errors import UsageError
+
+SUFFIXES = (".png", ".svg")
+
+
+@click.command(cls=Command, name="plot", short_help="Draw a metric over the steps of training.")
+@click.option("-m", "--metric", required=True, metavar="METRIC", help="The metric, as training logged it.")
+@click.option("--by", metavar="FIELD", help="What has a colour of its own: architecture, params.lr, …  [exp_name]")
+@click.option(
+    "-x", type=click.Choice(["global_step", "epoch"]), default="global_step", show_default=True, help="Along x."
+)
+@click.option("--mode", type=click.Choice(["min", "max"]), help="Which way is better, if the catalog can't tell.")
+@click.option("-w", "--where", default="", metavar="FILTER", help="Draw only these.")
+@click.option("-o", "output", metavar="FILE", help="Write a .png or .svg file in place of drawing here.")
+@pass_globals
+def command(
+    given: Globals,
+    metric: str,
+    by: str | None,
+    x: Literal["global_step", "epoch"],
+    mode: str | None,
+    where: str,
+    output: str | None,
+) -> None:
+    """Draw a metric over the steps of training: a line for each experiment, and its best point marked.
+
+    With --by, experiments with the same value of that field share a colour, and the best of them all is marked.
+    Checkpoints without the metric, without a step, or with a value that is only known of their run are left out; stderr
+    says how many. Exits with 1 when there is nothing to draw. A file needs catalogdb[plot].
+
+    \b
+    Examples:
+      catalogdb plot -m val/hmean
+      catalogdb plot -m val/loss --by architecture -x epoch -o loss.png
+    """
+    if output is not None and Path(output).suffix.lower() not in SUFFIXES:
+        raise UsageError(f"-o {output}: the name ends with {' or '.join(SUFFIXES)}")
+    with open_existing(given.settings()) as catalog:
+        found = catalog.curves(metric, by=by, x=x, where=where, mode=mode)
+    if found.curves and output is not None:
+        draw_file(found, by, Path(output))
+    elif found.curves:
+        write_line(draw_text(found, by))
+    if found.left_out:
+        noun = "checkpoint isn't" if found.left_out == 1 else "checkpoints aren't"
+        given.say(f"{found.left_out} {noun} drawn: {x} unknown, or no {metric} measured there")
+    if not found.curves:
+        given.say("catalogdb: nothing to draw")
+        click.get_current_context().exit(1)
