@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
 
-.PHONY: demo test check docs bench fuzz clean
+.PHONY: demo test check docs bench fuzz soak clean
 
 $(VENV)/.product: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -41,6 +41,10 @@ bench: $(VENV)/.development
 fuzz: $(VENV)/.development
 	$(PIP) "atheris>=2.3"
 	$(BIN)/python -m tests.fuzz --minutes 20
+
+# Twenty minutes; its outcome goes into docs/reliability.md.
+soak: $(VENV)/.development
+	$(BIN)/python -m tests.soak --minutes 20 --write
 
 clean:
 	rm -rf $(VENV) demo build dist

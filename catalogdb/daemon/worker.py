@@ -19,7 +19,7 @@ from catalogdb.daemon.observing import Observing
 from catalogdb.daemon.roots import WatchedRoot
 from catalogdb.daemon.session import Session
 from catalogdb.discovery import places_of
-from catalogdb.errors import AlreadyWatched, CatalogError, DatabaseError, RootError
+from catalogdb.errors import AlreadyWatched, CatalogError, DatabaseError, RootError, SchemaOutdated, SchemaTooNew
 from catalogdb.records import Progress, ScanReport
 
 TICK_SECONDS = 1.0
@@ -97,7 +97,7 @@ class Worker:
                 self._turn()
             except Stopped:
                 break
-            except AlreadyWatched as error:
+            except (AlreadyWatched, SchemaOutdated, SchemaTooNew) as error:  # waiting doesn't mend these
                 self.failure = error
                 break
             except DatabaseError as error:

@@ -20,6 +20,8 @@ from catalogdb.catalog import Catalog
 from catalogdb.settings import Settings
 from tests.e2e.watching.harness import Watching, checkpoint, put, rows_of, sidecar, wait_until, watching
 
+DATABASES = Path(__file__).parents[2] / "migrations" / "databases"
+
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
@@ -180,6 +182,26 @@ def test_a_catalog_that_another_process_locks(root: Path, database: Path) -> Non
         watcher.assert_true()
 
 
+def test_a_disk_that_is_full_for_a_while(root: Path, database: Path) -> None:
+    """Its files can't grow beyond 12 kB: no row is half there, and once there is room again none is missing."""
+    put(root / "a.ckpt", checkpoint(1))
+    with watching(root, database) as watcher:
+        watcher.assert_true()
+        process = psutil.Process(watcher.process.pid)
+        _, most = process.rlimit(psutil.RLIMIT_FSIZE)
+        process.rlimit(psutil.RLIMIT_FSIZE, (12_000, most))
+        put(root / "b.ckpt", checkpoint(2))
+        (failed,) = wait_until(lambda: watcher.facts("failed"), what="it says that it can't write")[:1]
+        assert failed["message"].count("\n") == 0
+        assert str(database) in failed["message"]
+        assert [row.rel_path for row in rows_of(database)] == ["a.ckpt"]
+        process.rlimit(psutil.RLIMIT_FSIZE, (most, most))
+        wait_until(lambda: "b.ckpt" in watcher.rows())
+        watcher.assert_true()
+        put(root / "c.ckpt", checkpoint(3))
+        wait_until(lambda: "c.ckpt" in watcher.rows())
+
+
 def test_a_catalog_that_is_deleted_or_broken_under_it(root: Path, database: Path) -> None:
     put(root / "a.ckpt", checkpoint(1))
     with watching(root, database) as watcher:
@@ -198,6 +220,21 @@ def test_a_catalog_that_is_deleted_or_broken_under_it(root: Path, database: Path
         put(root / "c.ckpt", checkpoint(1))
         wait_until(lambda: database.exists() and len(rows_of(database)) == 3, seconds=40)
         watcher.assert_true()
+
+
+def test_a_catalog_of_another_version_ends_it(root: Path, database: Path) -> None:
+    """Trying again would not mend it."""
+    old = database.with_name("old.db")
+    with closing(sqlite3.connect(old)) as connection:
+        connection.executescript((DATABASES / "0001.sql").read_text(encoding="utf-8"))
+    with watching(root, database, ends=None) as watcher:
+        for beside in database.parent.glob("catalog.db-*"):
+            beside.unlink()
+        old.replace(database)
+        assert watcher.process.wait(20) == 4, watcher.log.read_text()
+        last = watcher.log.read_text(encoding="utf-8").splitlines()[-1]
+    assert last.startswith("catalogdb: error: ")
+    assert "catalogdb db upgrade" in last
 
 
 def test_systemd_is_told(root: Path, database: Path, tmp_path: Path) -> None:
