@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from catalogdb.folders import LIGHTNING_TAG, META, METADATA, MODEL_STATES, OPTIM_STATES, FolderKind, kind_of_folder
+from catalogdb.formats.allowance import Allowance
 from catalogdb.formats.container import Span
 from catalogdb.formats.dcp import read_metadata
 from catalogdb.formats.hugging_face import read_trainer_folder
 from catalogdb.formats.limits import DEFAULT, Limits
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
-from catalogdb.formats.zip_directory import read_directory
+from catalogdb.formats.zip_directory import check_end
 from catalogdb.records import CheckpointHeader
 
 ReadHeader = Callable[[str], CheckpointHeader]
@@ -30,12 +31,17 @@ _FORMATS: dict[FolderKind, str] = {
 }
 
 
-def read_folder(path: str, read_header: ReadHeader, limits: Limits = DEFAULT) -> CheckpointHeader:
-    """The header of a folder. Raises IsADirectoryError for one that is no checkpoint, and OSError."""
+def read_folder(
+    path: str, read_header: ReadHeader, limits: Limits = DEFAULT, *, inner: bool = False
+) -> CheckpointHeader:
+    """The header of a folder. Raises IsADirectoryError for one that is no checkpoint, and OSError.
+
+    ``inner``: it holds the weights of a Trainer's folder, and is none itself: they don't nest.
+    """
     sizes = _sizes(path)
     files = {name for name, size in sizes.items() if size >= 0}
     kind = kind_of_folder(os.path.realpath(path).rpartition("/")[2], files, sizes.keys() - files)
-    if kind is None:
+    if kind is None or (inner and kind == "hugging_face"):
         raise IsADirectoryError(f"{path} is a folder, and no checkpoint")
     try:
         return _read_kind(kind, path, sizes, read_header, limits)
@@ -54,10 +60,12 @@ def _read_kind(
         return _read_dcp(path, sizes, read_header, limits)
     if kind == "lightning_deepspeed":
         path = f"{path}/{LIGHTNING_TAG}"
-        return _read_deepspeed(path, _sizes(path), read_header)
+        return _read_deepspeed(path, _sizes(path), read_header, limits)
     if kind == "deepspeed":
-        return _read_deepspeed(path, sizes, read_header)
-    return read_trainer_folder(path, sizes, read_header, lambda inner: read_folder(inner, read_header, limits))
+        return _read_deepspeed(path, sizes, read_header, limits)
+    return read_trainer_folder(
+        path, sizes, read_header, lambda inner: read_folder(inner, read_header, limits, inner=True)
+    )
 
 
 def _sizes(path: str) -> dict[str, int]:
@@ -104,7 +112,7 @@ def _read_dcp(path: str, sizes: Mapping[str, int], read_header: ReadHeader, limi
     )
 
 
-def _read_deepspeed(path: str, sizes: Mapping[str, int], read_header: ReadHeader) -> CheckpointHeader:
+def _read_deepspeed(path: str, sizes: Mapping[str, int], read_header: ReadHeader, limits: Limits) -> CheckpointHeader:
     """The first model file says how many ranks there are; each has to be there, and whole."""
     models = {name: found for name in sizes if (found := MODEL_STATES.fullmatch(name))}
     if not models:
@@ -117,8 +125,10 @@ def _read_deepspeed(path: str, sizes: Mapping[str, int], read_header: ReadHeader
         for model_rank in {rank for _, rank in ranks}:
             own = {rank for rank, other in ranks if other == model_rank}
             _complete(own, header.scalars.get("dp_world_size"), f"{what} of data-parallel")
+    allowance = Allowance(limits.seconds)
     for name in sizes:
         if MODEL_STATES.fullmatch(name) or OPTIM_STATES.fullmatch(name):
+            allowance.check()
             _check_end(path, name)
     return replace(header, format="deepspeed")
 
@@ -136,7 +146,7 @@ def _check_end(path: str, name: str) -> None:
     try:
         source = ByteSource.of_descriptor(fd, os.fstat(fd).st_size)
         if source.read(0, 4) == b"PK\x03\x04":
-            read_directory(source)
+            check_end(source)
         elif not source.size:
             raise CutShort("empty")
     except CutShort as error:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from catalogdb.formats.allowance import Allowance
 from catalogdb.formats.json_text import load_object
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
 from catalogdb.formats.weights import MAX_TENSORS
 from catalogdb.records import CheckpointHeader, TensorInfo, Weights
 
 MAX_SHARDS = 4096
+MAX_NAMES = 32 * 1024 * 1024
+"""Characters of the tensors' names, in all shards."""
 
 
 def read_index(
@@ -32,8 +35,12 @@ def read_index(
     if path is None:
         raise Refused("an index without what lies beside it")
     folder = path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
-    headers = [_read_shard(folder, name, read_header) for name in _shards(weight_map)]
-    return _merge(weight_map, headers)
+    allowance = Allowance(source.limits.seconds)
+    model = _Model()
+    for name in _shards(weight_map):
+        allowance.check()
+        model.add(_read_shard(folder, name, read_header))
+    return model.header(weight_map)
 
 
 def _shards(weight_map: dict[str, Any]) -> list[str]:
@@ -60,26 +67,41 @@ def _read_shard(folder: str, name: str, read_header: Callable[[str], CheckpointH
     return header
 
 
-def _merge(weight_map: dict[str, Any], headers: list[CheckpointHeader]) -> CheckpointHeader:
-    tensors: dict[str, TensorInfo] = {}
-    checksums: dict[str, int | None] = {}
-    dtypes: dict[str, int] = {}
-    for header in headers:
-        tensors.update((tensor.name, tensor) for tensor in header.tensors)
-        known = zip(header.tensors, header.checksums, strict=True)
-        checksums.update((tensor.name, checksum) for tensor, checksum in known)
-        for dtype, count in (header.weights.dtypes if header.weights else {}).items():
-            dtypes[dtype] = dtypes.get(dtype, 0) + count
-        if len(tensors) > MAX_TENSORS:
+class _Model:
+    """What the shards add up to, one after the other: of each header no more is kept than that."""
+
+    def __init__(self) -> None:
+        self._tensors: dict[str, TensorInfo] = {}
+        self._checksums: dict[str, int | None] = {}
+        self._dtypes: dict[str, int] = {}
+        self._text = 0
+        self._weights_bytes = 0
+        self._storage_bytes = 0
+
+    def add(self, shard: CheckpointHeader) -> None:
+        self._tensors.update((tensor.name, tensor) for tensor in shard.tensors)
+        known = zip(shard.tensors, shard.checksums, strict=True)
+        self._checksums.update((tensor.name, checksum) for tensor, checksum in known)
+        self._text += sum([len(tensor.name) for tensor in shard.tensors])
+        for dtype, count in (shard.weights.dtypes if shard.weights else {}).items():
+            self._dtypes[dtype] = self._dtypes.get(dtype, 0) + count
+        self._weights_bytes += shard.weights_bytes or 0
+        self._storage_bytes += shard.storage_bytes or 0
+        if len(self._tensors) > MAX_TENSORS:
             raise Refused(f"more than {MAX_TENSORS} tensors")
-    missing = weight_map.keys() - tensors.keys()
-    if missing:
-        raise CutShort(f"the tensor {min(missing)[:80]!r} isn't in its shard")
-    return CheckpointHeader(
-        format="sharded",
-        tensors=tuple(tensors.values()),
-        checksums=tuple(checksums.values()),
-        weights=Weights(sum(dtypes.values()), len(tensors), dtypes) if tensors else None,
-        weights_bytes=sum(header.weights_bytes or 0 for header in headers),
-        storage_bytes=sum(header.storage_bytes or 0 for header in headers),
-    )
+        if self._text > MAX_NAMES:
+            raise Refused("the names of its tensors are too long")
+
+    def header(self, weight_map: dict[str, Any]) -> CheckpointHeader:
+        missing = weight_map.keys() - self._tensors.keys()
+        if missing:
+            raise CutShort(f"the tensor {min(missing)[:80]!r} isn't in its shard")
+        tensors, dtypes = tuple(self._tensors.values()), self._dtypes
+        return CheckpointHeader(
+            format="sharded",
+            tensors=tensors,
+            checksums=tuple(self._checksums.values()),
+            weights=Weights(sum(dtypes.values()), len(tensors), dtypes) if tensors else None,
+            weights_bytes=self._weights_bytes,
+            storage_bytes=self._storage_bytes,
+        )

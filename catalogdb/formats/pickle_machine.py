@@ -5,13 +5,14 @@ Opcodes after CPython's ``Lib/pickletools.py``, protocols 0 to 5.
 
 from __future__ import annotations
 
-import re
+import codecs
 import struct
 from collections.abc import Callable
 from typing import Any
 
 from catalogdb.formats.limits import Limits
 from catalogdb.formats.pickle_rebuild import KNOWN, charge_text, make_global, safe_key, stub
+from catalogdb.formats.pickle_text import WIDEST, text_cost, unescape
 from catalogdb.formats.pickle_values import GlobalRef, Meter, Stub, TensorRef
 from catalogdb.formats.source import Refused
 
@@ -20,6 +21,8 @@ MAX_NAMES = 20_000
 MAX_LINE = 64 * 1024
 MAX_LONG_BYTES = 1024
 MAX_COPIES = 1_000_000
+MAX_RARE = 500_000
+"""Opcodes that are rare in a checkpoint, and persistent ids: each takes up to three times what the others do."""
 
 _U32 = struct.Struct("<I").unpack_from
 _I32 = struct.Struct("<i").unpack_from
@@ -69,6 +72,10 @@ class Machine:
         charge_text(self.meter, count)
         return self.data[pos : pos + count], pos + count
 
+    def _text(self, raw: bytes) -> str:
+        charge_text(self.meter, text_cost(raw))
+        return str(raw, "utf-8", "replace")
+
     def _name(self, module: object, name: object) -> GlobalRef:
         if type(module) is not str or type(name) is not str:
             raise Refused("the pickle names something by what is no text")
@@ -107,7 +114,7 @@ class Machine:
             return pos + len(known.module) + len(known.name) + 2
         module, pos = self._line(pos)
         name, pos = self._line(pos)
-        self.stack.append(self._name(str(module, "utf-8", "replace"), str(name, "utf-8", "replace")))
+        self.stack.append(self._name(self._text(module), self._text(name)))
         return pos
 
     def stack_global(self, pos: int) -> int:
@@ -215,7 +222,7 @@ class Machine:
 
     def persid(self, pos: int) -> int:
         line, pos = self._line(pos)
-        self.stack.append(self.persistent(str(line, "utf-8", "replace")))
+        self.stack.append(self.persistent(self._text(line)))
         return pos
 
     def pop(self, pos: int) -> int:
@@ -278,13 +285,13 @@ class Machine:
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
             raise Refused("the pickle holds a string without quotes")
         charge_text(self.meter, len(line))
-        self.stack.append(_ESCAPE.sub(_unescape, line[1:-1]).decode("latin-1"))
+        self.stack.append(unescape(line[1:-1]))
         return pos
 
     def unicode_(self, pos: int) -> int:
         line, pos = self._line(pos)
-        charge_text(self.meter, len(line))
-        text = line.decode("raw-unicode-escape")
+        charge_text(self.meter, WIDEST * len(line) if b"\\" in line else len(line))
+        text, _ = codecs.raw_unicode_escape_decode(line)  # bytes.decode would import the codec's module
         self.stack.append(text.encode("utf-8", "replace").decode("utf-8"))
         return pos
 
@@ -299,9 +306,13 @@ class Machine:
         return pos
 
     def binunicode8(self, pos: int) -> int:
-        raw, pos = self._counted(pos + 8, _U64(self.data, pos)[0])
-        self.stack.append(str(raw, "utf-8", "replace"))
-        return pos
+        (count,) = _U64(self.data, pos)
+        begin = pos + 8
+        end: int = begin + count
+        if end > len(self.data):
+            raise Refused("the pickle ends inside a text")
+        self.stack.append(self._text(self.data[begin:end]))
+        return end
 
     def binbytes(self, pos: int) -> int:
         raw, pos = self._counted(pos + 4, _U32(self.data, pos)[0])
@@ -330,19 +341,6 @@ def _integer(line: bytes) -> int:
     if len(line) > MAX_LONG_BYTES:
         raise Refused(f"pickle integer of {len(line)} digits")
     return int(line)
-
-
-_ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|([0-7]{1,3})|(.))", re.DOTALL)
-_LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
-
-
-def _unescape(found: re.Match[bytes]) -> bytes:
-    in_hex, in_octal, letter = found.groups()
-    if in_hex is not None:
-        return bytes.fromhex(in_hex.decode("ascii"))
-    if in_octal is not None:
-        return bytes((int(in_octal, 8) & 0xFF,))
-    return _LETTERS.get(letter, letter)
 
 
 UNNAMED = GlobalRef("", "<call of an object>", stub)

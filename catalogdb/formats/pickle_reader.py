@@ -2,7 +2,8 @@
 
 It is one loop over the bytes, without recursion, and holds its bounds before the memory or the time is spent:
 
-- steps: each makes at most about 90 bytes that aren't in the pickle, so their number bounds memory (100 to
+- steps: each makes at most about 90 bytes that aren't in the pickle (persistent ids and rare ones 140, so that they
+  have a bound of their own), so their number bounds memory (100 to
   150 MB) and time (under a second); tensors read at one go, each about 1 kB, have a bound of their own;
 - text and bytes in total; digits of numbers; memo indexes; names; nesting of marks; copying done by the calls that
   are read as data (Meter).
@@ -17,8 +18,9 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 from catalogdb.formats.limits import DEFAULT, Limits
-from catalogdb.formats.pickle_machine import MAX_LINE, OPCODES, PERSISTENT, Machine, memo_key
+from catalogdb.formats.pickle_machine import MAX_LINE, MAX_RARE, OPCODES, PERSISTENT, Machine, memo_key
 from catalogdb.formats.pickle_rebuild import build_dict, build_tensor
+from catalogdb.formats.pickle_text import WIDEST
 from catalogdb.formats.pickle_values import GlobalRef, StorageRef, Stub, TensorRef
 from catalogdb.formats.source import CutShort, Refused
 
@@ -151,7 +153,7 @@ class _Reader(Machine):
         data, stack, marks, memo, meter = self.data, self.stack, self.marks, self.memo, self.meter
         push, pop, u32, size = stack.append, stack.pop, _U32, len(self.data)
         persistent, depth = self.persistent, self.limits.pickle_depth
-        op = 0
+        op, left = 0, MAX_RARE
         try:
             for _ in repeat(None, self.limits.pickle_opcodes):
                 op = data[pos]
@@ -174,10 +176,11 @@ class _Reader(Machine):
                     end = begin + count
                     if end > size:
                         raise Refused("the pickle ends inside a text")
-                    meter.text -= count
+                    raw = data[begin:end]
+                    meter.text -= count if raw.isascii() else WIDEST * count
                     if meter.text < 0:
                         raise Refused("the pickle holds too much text")
-                    push(str(data[begin:end], "utf-8", "replace"))
+                    push(str(raw, "utf-8", "replace"))
                     pos = end
                 elif op == 0x6A:  # LONG_BINGET
                     push(memo[memo_key(u32(data, pos)[0])])
@@ -212,6 +215,9 @@ class _Reader(Machine):
                 elif op == 0x89:  # NEWFALSE
                     push(False)
                 elif op == 0x51:  # BINPERSID
+                    left -= 1
+                    if left < 0:
+                        raise Refused(f"more than {MAX_RARE} persistent ids and rare opcodes in a pickle")
                     stack[-1] = persistent(stack[-1])
                 elif op == 0x4D:  # BININT2
                     push(data[pos] | data[pos + 1] << 8)
@@ -235,7 +241,7 @@ class _Reader(Machine):
                     end = begin + data[pos]
                     if end > size:
                         raise Refused("the pickle ends inside a text")
-                    push(str(data[begin:end], "utf-8", "replace"))
+                    push(self._text(data[begin:end]))
                     pos = end
                 elif op == 0x88:  # NEWTRUE
                     push(True)
@@ -250,6 +256,9 @@ class _Reader(Machine):
                     rare = OPCODES.get(op)
                     if rare is None:
                         raise Refused(f"unknown pickle opcode 0x{op:02x}")
+                    left -= 1
+                    if left < 0:
+                        raise Refused(f"more than {MAX_RARE} persistent ids and rare opcodes in a pickle")
                     pos = rare(self, pos)
             op = _STOP  # so that the last opcode isn't taken for one that lacks bytes
             raise Refused(f"more than {self.limits.pickle_opcodes} pickle opcodes")

@@ -83,6 +83,15 @@ class Directory:
 
 def read_directory(source: ByteSource) -> Directory:
     """The table of contents. CutShort where the end is missing, Refused where it contradicts itself."""
+    count, size, start = check_end(source)
+    table = source.read_exactly(start, size, "the zip's directory")
+    records = _parse(table, count)
+    _check_places(records, start)
+    return Directory(records)
+
+
+def check_end(source: ByteSource) -> tuple[int, int, int]:
+    """(entries, size, start of the directory), which lies inside the file. Raises as ``read_directory``."""
     count, size, start, limit = _find_end(source)
     if count > source.limits.zip_entries:
         raise Refused(f"zip of {count} entries")
@@ -92,10 +101,7 @@ def read_directory(source: ByteSource) -> Directory:
         raise CutShort("the zip's directory lies beyond the end of the file")
     if start + size > limit or size < count * _CENTRAL.size:
         raise Refused("the zip's end record lies about its directory")
-    table = source.read_exactly(start, size, "the zip's directory")
-    records = _parse(table, count)
-    _check_places(records, start)
-    return Directory(records)
+    return count, size, start
 
 
 def _find_end(source: ByteSource) -> tuple[int, int, int, int]:

@@ -1,6 +1,6 @@
 """The hostile corpus: files made to run code, to take memory or time, or to lie. Harmless when read as data.
 
-``python -m tests.unit.formats.corpus DIR`` writes it: some 200 files. None runs anything by being made.
+``python -m tests.unit.formats.corpus DIR`` writes it: some 470 files. None runs anything by being made.
 """
 
 from __future__ import annotations
@@ -137,6 +137,8 @@ def fill(content: bytes, mark: str) -> bytes:
 
 
 U32 = struct.Struct("<I").pack
+WIDE = "\U0001f600"
+"""One of these, and every character of its text takes four bytes."""
 
 
 def doubling() -> bytes:
@@ -176,6 +178,17 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "lists of one": lambda: pickled(b"(" + b"(l" * 700_000 + b"l"),
     "quotes": lambda: pickled(b"S'" + b"\\x41" * 16_000 + b"'\n"),
     "keys": lambda: pickled(b"}" + (b"N" + b"2\x86" * 1000 + b"Ns") * 300),
+    "persistent ids": lambda: pickled(b"N" + b"Q" * 1_400_000),
+    "persistent lines": lambda: pickled(b"P\n" * 1_400_000),
+    "buffers": lambda: pickled(b"\x97" * 1_400_000, protocol=5),
+    "extensions": lambda: pickled(b"\x82\x01" * 1_400_000),
+    "new objects": lambda: pickled(b"N" + b")\x81" * 700_000),
+    "stubs": lambda: pickled(name_ref("a", "b") + b"q\x00" + b")Rh\x00" * 370_000),
+    "wide text": lambda: pickled(text("a" * 30_000_000 + WIDE)),
+    "wide short texts": lambda: pickled((b"\x8c\xfe" + b"a" * 250 + WIDE.encode()) * 200_000, protocol=4),
+    "wide names": lambda: pickled((b"c" + b"a" * 60_000 + WIDE.encode() + b"\nb\n") * 900),
+    "wide lines": lambda: pickled((b"V" + b"a" * 60_000 + b"\\U0001F600\n") * 900),
+    "all at once": lambda: pickled(text("a" * 33_000_000) + b"N" + b"Q" * 490_000 + b"}" * 990_000),
     "shapes": lambda: pickled(mapping(state_dict=mapping(w=support.tensor_opcodes(shape=(2**31 - 1,) * 8)))),
 }
 """Whole pickles that would take long or much."""
@@ -304,6 +317,8 @@ def hostile_files(mark: str) -> dict[str, bytes]:
         found[f"call-{name}.pt"] = LEGACY_HEAD + content + pickle.dumps([], protocol=2)
     for name, make in BOMBS.items():
         found[f"bomb-{name.replace(' ', '-')}.ckpt"] = support.torch_zip(make())
+    empty = {str(number): b"" for number in range(199_000)}
+    found["bomb-entries.ckpt"] = support.torch_zip(pickled(mapping(epoch=b"K\x01")), storages=empty)
     groups = (
         ("zip", "ckpt", zips_that_lie()),
         ("st", "safetensors", safetensors_that_lie()),
@@ -333,6 +348,32 @@ def write_corpus(folder: Path, mark: str) -> list[str]:
         (folder / name).write_bytes(content)
         paths.append(str(folder / name))
     return paths
+
+
+def write_folders(folder: Path) -> list[str]:
+    """Writes folders whose files are each within bounds, by links to one of them; the paths."""
+    index, ranks, nested = folder / "many-shards", folder / "many-ranks.ckpt", folder / "checkpoint-1"
+    for each in (index, ranks, nested):
+        each.mkdir(parents=True)
+    tensor = mapping(w=support.tensor_opcodes(shape=(1,), numel=1))
+    (index / "one").write_bytes(
+        support.torch_zip(pickled(b"N" + b"\x85" * 1_000_000 + tensor), storages={"0": bytes(4)})
+    )
+    for number in range(4000):
+        (index / f"{number}.bin").symlink_to("one")
+    weight_map = {f"w{number}": f"{number}.bin" for number in range(4000)}
+    (index / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    empty = {str(number): b"" for number in range(100_000)}
+    (ranks / "one").write_bytes(support.torch_zip(pickled(mapping(module=tensor)), storages={"0": bytes(4)} | empty))
+    for number in range(4000):
+        (ranks / f"mp_rank_{number:05}_model_states.pt").symlink_to("one")
+    inner = nested
+    for _ in range(280):
+        inner.mkdir(exist_ok=True)
+        (inner / "trainer_state.json").write_text("{}")
+        (inner / "model-00001-of-00002.bin").touch()
+        inner = inner / "global_step1"
+    return [str(index), str(ranks), str(nested)]
 
 
 if __name__ == "__main__":

@@ -121,6 +121,29 @@ def test_nothing_is_imported_called_or_written(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
+BOUNDS = """
+import json, sys
+from pathlib import Path
+from tests.unit.formats.bounds import take_all
+print(json.dumps(take_all(sorted(str(path) for path in Path(sys.argv[1]).iterdir()))))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory aren't kept elsewhere")
+def test_no_file_needs_a_process_that_is_killed(folder: Path, tmp_path: Path) -> None:
+    """Each is read in a process that the system kills at 2 s of CPU and gives no more than 300 MB: none dies."""
+    taken = json.loads(run_python(BOUNDS, str(folder)))
+    assert len(taken) > 400
+    assert [name for name, state, *_ in taken if state is None] == []
+    corpus.write_folders(tmp_path)
+    taken = json.loads(run_python(BOUNDS, str(tmp_path)))
+    assert {name: state for name, state, *_ in taken} == {
+        "many-shards": "unreadable",
+        "many-ranks.ckpt": "ready",
+        "checkpoint-1": "truncated",
+    }
+
+
 def test_none_stops_a_scan(folder: Path) -> None:
     with Catalog.open("sqlite://") as catalog:
         report = catalog.scan(folder, use_wandb=False)
