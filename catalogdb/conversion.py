@@ -40,7 +40,7 @@ def write_sidecars(
     """One record for each checkpoint that a filter matches, by path. Raises NotFound where it matches none."""
     looked_at = 0
     converter = Converter(suffixes, dry_run=dry_run, force=force)
-    for checkpoint in ask.search_at_leisure(store, where, order_by=["path"]):
+    for checkpoint in ask.search_at_leisure(store, ask.Question(where, order_by=("path",))):
         looked_at += 1
         yield converter.convert(checkpoint)
     if not looked_at:
