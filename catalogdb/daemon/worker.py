@@ -152,8 +152,9 @@ class Worker:
     def _look_at(self, root: WatchedRoot, hints: Sequence[Hint]) -> None:
         if root.is_away or root.due <= time.monotonic():
             return
-        if root.presence() != "there":
+        if root.presence() != "there":  # it may be back before the next check: then nobody else knows of these hints
             self._ticked = 0.0
+            self._hurry(root, "it was away for a moment")
             return
         start = len(root.path.rstrip("/")) + 1
         touched = [hint.path[start:] for hint in hints]

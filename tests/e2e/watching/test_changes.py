@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from functools import partial
 from pathlib import Path
@@ -220,3 +221,21 @@ def test_sidecars_that_are_written_beside_it(watcher: Watching) -> None:
     rows = watcher.assert_true()
     assert {row.source for row in rows.values()} == {"yaml"}
     assert not any(row.problems for row in rows.values())
+
+
+def test_the_root_is_away_for_a_moment_while_changes_wait(root: Path, tmp_path: Path) -> None:
+    """It's back before anybody noticed: what was to be looked at meanwhile is looked at all the same."""
+    put(root / "run" / "epoch=1.ckpt", checkpoint(1))
+    with watching(root, tmp_path / "catalog.db") as watcher:
+        wait_until(lambda: watcher.facts("reconciled"))
+        for step in range(2, 5):
+            watcher.process.send_signal(signal.SIGSTOP)
+            put(root / "run" / f"epoch={step}.ckpt", checkpoint(step))
+            root.rename(tmp_path / "aside")
+            watcher.process.send_signal(signal.SIGCONT)
+            time.sleep(0.3)
+            (tmp_path / "aside").rename(root)
+            wait_until(partial(shows, watcher, f"run/epoch={step}.ckpt", step))
+            put(root / f"later-{step}" / "last.ckpt", checkpoint(step))
+            wait_until(partial(shows, watcher, f"later-{step}/last.ckpt", step), what="it watches on")
+        watcher.assert_true()
