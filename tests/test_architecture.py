@@ -18,6 +18,7 @@ LEVELS = {
     "folders": 0,
     "columnar": 0,
     "settings": 0,
+    "names": 0,
     "config_facts": 1,
     "documents": 1,
     "document_lines": 1,
@@ -62,11 +63,22 @@ BESIDE = {
 }
 """Modules of one level that may see each other."""
 
-FACES_SEE = {"daemon", "catalog", "records", "errors", "settings", "query.fields", "demo", "columnar", "validation"}
+FACES_SEE = {
+    "daemon",
+    "catalog",
+    "records",
+    "errors",
+    "settings",
+    "query.fields",
+    "demo",
+    "columnar",
+    "names",
+    "validation",
+}
 
 CAGES = {
     "sqlalchemy": {"store", "query"},
-    "sqlite3": {"store"},
+    "sqlite3": {"store", "names"},
     "alembic": {"store"},
     "watchdog": {"daemon"},
     "wandb": {"resolve"},

@@ -1,16 +1,16 @@
-"""How commands come by a catalog."""
+"""How commands come by a catalog. ``catalogdb.Catalog`` is imported when it is first used: completion needn't wait."""
 
 from __future__ import annotations
 
-from catalogdb.catalog import Catalog
+import catalogdb
 from catalogdb.errors import DatabaseError
 from catalogdb.settings import Settings, database_file
 
 
-def open_existing(settings: Settings) -> Catalog:
+def open_existing(settings: Settings) -> catalogdb.Catalog:
     """The catalog that the settings name, for a command that asks it. One that isn't there is an error, not made."""
     require_file(settings)
-    return Catalog.open(settings=settings)
+    return catalogdb.Catalog.open(settings=settings)
 
 
 def require_file(settings: Settings) -> None:

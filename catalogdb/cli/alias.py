@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from catalogdb.catalog import Catalog
+import catalogdb
 from catalogdb.cli.access import open_existing
+from catalogdb.cli.completion import refs
 from catalogdb.cli.options import Globals, pass_globals
 from catalogdb.cli.render import visible, write_line
 from catalogdb.cli.tag import ChangesCommand
@@ -13,7 +14,7 @@ from catalogdb.errors import NotFound
 
 
 @click.command(cls=ChangesCommand, name="alias", short_help="Give a checkpoint a name of its own.")
-@click.argument("ref", metavar="REF")
+@click.argument("ref", metavar="REF", shell_complete=refs)
 @click.argument("name", metavar="[NAME|-NAME]", required=False)
 @pass_globals
 def command(given: Globals, ref: str, name: str | None) -> None:
@@ -45,7 +46,7 @@ def command(given: Globals, ref: str, name: str | None) -> None:
                 given.say(visible(f"@{name.removeprefix('@')} was {before}"))
 
 
-def _holder(catalog: Catalog, name: str) -> str | None:
+def _holder(catalog: catalogdb.Catalog, name: str) -> str | None:
     """The path of the checkpoint that has the alias now."""
     try:
         return catalog.get(f"@{name.removeprefix('@')}").path

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import click
 
-from catalogdb.catalog import Catalog
+import catalogdb
 from catalogdb.cli.access import open_existing
 from catalogdb.cli.columns import columns_option, format_option, unique_option, write_checkpoints
+from catalogdb.cli.completion import fields, metrics
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.render import visible
 from catalogdb.records import Ranking
@@ -17,10 +18,12 @@ from catalogdb.settings import working_directory
 
 
 @click.command(cls=Command, name="best", short_help="Print the best checkpoint by a metric.")
-@click.option("-m", "--metric", required=True, metavar="METRIC", help="The metric, as training logged it.")
+@click.option(
+    "-m", "--metric", required=True, metavar="METRIC", shell_complete=metrics, help="The metric, as training logged it."
+)
 @click.option("--mode", type=click.Choice(["min", "max"]), help="Which way is better, if the catalog can't tell.")
 @click.option("-w", "--where", default="", metavar="FILTER", help="Look only among these.")
-@click.option("--per", metavar="FIELD", help="The best of each: exp_name, architecture, …")
+@click.option("--per", metavar="FIELD", shell_complete=fields, help="The best of each: exp_name, architecture, …")
 @click.option(
     "-n",
     "limit",
@@ -75,7 +78,14 @@ def command(
 
 
 def _on_disk(
-    catalog: Catalog, metric: str, *, mode: str | None, where: str, limit: int | None, per: str | None, unique: bool
+    catalog: catalogdb.Catalog,
+    metric: str,
+    *,
+    mode: str | None,
+    where: str,
+    limit: int | None,
+    per: str | None,
+    unique: bool,
 ) -> tuple[Ranking, list[str]]:
     """The best of those that are still there, and the paths of better ones that are gone since the last scan."""
     asked = limit

@@ -13,6 +13,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from catalogdb.cli.completion import columns
 from catalogdb.cli.render import (
     FORMATS,
     LOOK_AHEAD,
@@ -221,6 +222,7 @@ columns_option = click.option(
     "-c",
     "--columns",
     metavar="COLUMNS",
+    shell_complete=columns,
     help="What to write, with commas between: fields, metrics.NAME, params.NAME, tags.NAME.",
 )
 

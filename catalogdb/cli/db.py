@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from catalogdb.catalog import Catalog
+import catalogdb
 from catalogdb.cli import db_facts
 from catalogdb.cli.access import open_existing, require_file
+from catalogdb.cli.completion import paths
 from catalogdb.cli.options import Globals, Group, pass_globals
 from catalogdb.cli.render import visible, write_line
 from catalogdb.errors import CatalogError, DatabaseError, SchemaOutdated
@@ -46,7 +47,7 @@ def upgrade(given: Globals) -> None:
     """
     settings = given.settings()
     require_file(settings)
-    report = Catalog.upgrade(settings=settings)
+    report = catalogdb.Catalog.upgrade(settings=settings)
     if report.backup is not None:
         given.say(f"the catalog as it was: {report.backup}")
     if report.before == report.after:
@@ -67,7 +68,7 @@ def current(given: Globals) -> None:
     """
     settings = given.settings()
     require_file(settings)
-    report = Catalog.revision(settings=settings)
+    report = catalogdb.Catalog.revision(settings=settings)
     write_line(report.current or "none")
     if report.current != report.head:
         raise SchemaOutdated(
@@ -77,7 +78,7 @@ def current(given: Globals) -> None:
 
 
 @command.command("backup", short_help="Copy the catalog, while it's in use.")
-@click.argument("destination", metavar="[FILE]", required=False)
+@click.argument("destination", metavar="[FILE]", shell_complete=paths, required=False)
 @pass_globals
 def backup(given: Globals, destination: str | None) -> None:
     """Copy the catalog to FILE, or to a dated file beside it, whole even while it's written; print where it went.

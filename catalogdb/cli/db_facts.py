@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from catalogdb.cli.access import open_existing
+from catalogdb.cli.completion import paths
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.render import to_json, visible, write_line
 from catalogdb.errors import UsageError
@@ -36,7 +37,7 @@ def export_facts(given: Globals) -> None:
 
 
 @click.command(cls=Command, name="import-facts", short_help="Read tags, aliases and notes from JSON Lines.")
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", shell_complete=paths)
 @pass_globals
 def import_facts(given: Globals, file: str) -> None:
     """Read what export-facts wrote from FILE, or from stdin where FILE is -, and give it to its checkpoints.

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from catalogdb.catalog import Catalog
+import catalogdb
 from catalogdb.cli.columns import write_checkpoints
+from catalogdb.cli.completion import paths
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.render import write_line
 from catalogdb.cli.scan import run_scan, tell
@@ -20,7 +21,7 @@ METRIC = "val/hmean"
 
 
 @click.command(cls=Command, name="demo", short_help="Lay out a small outputs tree to try everything on.")
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", metavar="DIR", shell_complete=paths)
 @pass_globals
 def command(given: Globals, directory: str) -> None:
     """Lay out a small outputs tree in DIR, as a real training run left it, scan it into DIR/catalog.db, and print the
@@ -38,7 +39,7 @@ def command(given: Globals, directory: str) -> None:
         settings = replace(settings, url=url)
     report = run_scan(given, settings, str(outputs))
     tell(given, report)
-    with Catalog.open(settings=settings) as catalog:
+    with catalogdb.Catalog.open(settings=settings) as catalog:
         best = catalog.rank(METRIC).checkpoints
         write_checkpoints(
             catalog.search("", order_by=[f"metrics.`{METRIC}` DESC"]),

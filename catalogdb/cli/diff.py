@@ -6,6 +6,7 @@ import click
 
 from catalogdb.cli.access import open_existing
 from catalogdb.cli.columns import format_option
+from catalogdb.cli.completion import refs
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.render import write_rows
 
@@ -13,8 +14,8 @@ HEADERS = ("kind", "name", "first", "second")
 
 
 @click.command(cls=Command, name="diff", short_help="Show what two checkpoints don't have in common.")
-@click.argument("first", metavar="REF")
-@click.argument("second", metavar="REF")
+@click.argument("first", metavar="REF", shell_complete=refs)
+@click.argument("second", metavar="REF", shell_complete=refs)
 @click.option("--deep", is_flag=True, help="Read all of both files where they keep no checksums.")
 @format_option("table", ("table", "json", "jsonl", "csv", "tsv", "md"))
 @pass_globals

@@ -6,12 +6,20 @@ import click
 
 from catalogdb.cli.access import open_existing
 from catalogdb.cli.columns import format_option
+from catalogdb.cli.completion import fields
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.render import Bytes, write_rows
 
 
 @click.command(cls=Command, name="du", short_help="Show what the checkpoints take on disk.")
-@click.option("--per", default="state", show_default=True, metavar="FIELD", help="exp_name, run, architecture, …")
+@click.option(
+    "--per",
+    default="state",
+    show_default=True,
+    metavar="FIELD",
+    shell_complete=fields,
+    help="exp_name, run, architecture, …",
+)
 @format_option("table", ("table", "json", "jsonl", "csv", "tsv", "md", "parquet"))
 @pass_globals
 def command(given: Globals, per: str, style: str) -> None:

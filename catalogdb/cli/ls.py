@@ -13,6 +13,7 @@ from catalogdb.cli.columns import (
     unique_option,
     write_checkpoints,
 )
+from catalogdb.cli.completion import fields
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.settings import working_directory
 
@@ -21,7 +22,15 @@ SCREENFUL = 50
 
 @click.command(cls=Command, name="ls", short_help="List checkpoints.")
 @click.argument("where", metavar="[FILTER]", default="")
-@click.option("-S", "--sort", "orders", multiple=True, metavar="ORDER", help="Such as -epoch, or 'epoch DESC'.")
+@click.option(
+    "-S",
+    "--sort",
+    "orders",
+    multiple=True,
+    metavar="ORDER",
+    shell_complete=fields,
+    help="Such as -epoch, or 'epoch DESC'.",
+)
 @click.option(
     "-n",
     "limit",

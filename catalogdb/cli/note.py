@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from catalogdb.cli.access import open_existing
+from catalogdb.cli.completion import refs
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.render import write_line
 from catalogdb.errors import NotFound
 
 
 @click.command(cls=Command, name="note", short_help="Write a note to a checkpoint.")
-@click.argument("ref", metavar="REF")
+@click.argument("ref", metavar="REF", shell_complete=refs)
 @click.argument("text", metavar="[TEXT]", required=False)
 @pass_globals
 def command(given: Globals, ref: str, text: str | None) -> None:

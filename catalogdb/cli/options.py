@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from catalogdb import __version__
 from catalogdb.settings import Settings, did_you_mean, load_settings
@@ -167,6 +168,13 @@ class LazyGroup(Group):
             return None
         command: click.Command = importlib.import_module(self.lazy[cmd_name][0]).command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """As a group's, without importing a command for its help."""
+        found = [
+            CompletionItem(name, help=short) for name, (_, short) in self.lazy.items() if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

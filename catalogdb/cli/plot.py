@@ -8,6 +8,7 @@ from typing import Literal
 import click
 
 from catalogdb.cli.access import open_existing
+from catalogdb.cli.completion import fields, metrics, paths
 from catalogdb.cli.drawing import draw_file, draw_text
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.render import write_line
@@ -17,14 +18,23 @@ SUFFIXES = (".png", ".svg")
 
 
 @click.command(cls=Command, name="plot", short_help="Draw a metric over the steps of training.")
-@click.option("-m", "--metric", required=True, metavar="METRIC", help="The metric, as training logged it.")
-@click.option("--by", metavar="FIELD", help="What has a colour of its own: architecture, params.lr, …  [exp_name]")
+@click.option(
+    "-m", "--metric", required=True, metavar="METRIC", shell_complete=metrics, help="The metric, as training logged it."
+)
+@click.option(
+    "--by",
+    metavar="FIELD",
+    shell_complete=fields,
+    help="What has a colour of its own: architecture, params.lr, …  [exp_name]",
+)
 @click.option(
     "-x", type=click.Choice(["global_step", "epoch"]), default="global_step", show_default=True, help="Along x."
 )
 @click.option("--mode", type=click.Choice(["min", "max"]), help="Which way is better, if the catalog can't tell.")
 @click.option("-w", "--where", default="", metavar="FILTER", help="Draw only these.")
-@click.option("-o", "output", metavar="FILE", help="Write a .png or .svg file in place of drawing here.")
+@click.option(
+    "-o", "output", metavar="FILE", shell_complete=paths, help="Write a .png or .svg file in place of drawing here."
+)
 @pass_globals
 def command(
     given: Globals,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from catalogdb.catalog import Catalog, scannable
 from catalogdb.cli.columns import format_option
+from catalogdb.cli.completion import paths
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.progress import progress_bar
 from catalogdb.cli.render import to_json, visible, write_line
@@ -18,7 +18,7 @@ COUNTS = ("new", "updated", "unchanged", "moved", "missing", "writing", "unreada
 
 
 @click.command(cls=Command, name="scan", short_help="Index the checkpoints under folders.")
-@click.argument("roots", nargs=-1, metavar="[ROOT]...")
+@click.argument("roots", nargs=-1, metavar="[ROOT]...", shell_complete=paths)
 @click.option("--full", is_flag=True, help="Read every file again, changed or not.")
 @click.option("--no-wandb", is_flag=True, help="Leave Weights & Biases out.")
 @click.option("--offline", is_flag=True, help="Ask nothing over the network; what is cached still serves.")
@@ -65,6 +65,8 @@ def run_scan(
     workers: int | None = None,
 ) -> ScanReport:
     """One scan with its progress bar; an interrupted one says what is kept."""
+    from catalogdb.catalog import Catalog, scannable  # noqa: PLC0415  # completion needn't wait for it
+
     scannable(roots or settings.roots)  # before a catalog is made for a root that isn't there
     try:
         with Catalog.open(settings=settings) as catalog, progress_bar(wanted=not given.quiet) as on_progress:

@@ -11,6 +11,7 @@ import click
 
 from catalogdb.cli.access import open_existing
 from catalogdb.cli.columns import MAPPINGS, format_option
+from catalogdb.cli.completion import refs
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.render import to_json, write_line, write_rows
 from catalogdb.records import Checkpoint, CheckpointHeader
@@ -20,7 +21,7 @@ TENSOR_HEADERS = ("name", "dtype", "shape", "elements", "storage", "crc32")
 
 
 @click.command(cls=Command, name="show", short_help="Show one checkpoint, and where each value comes from.")
-@click.argument("ref", metavar="REF")
+@click.argument("ref", metavar="REF", shell_complete=refs)
 @click.option("--tensors", is_flag=True, help="List the tensors of its weights, read from the file as it is now.")
 @format_option("table", ("table", "json", "jsonl", "csv", "tsv", "md"))
 @pass_globals

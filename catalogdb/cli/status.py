@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from catalogdb.catalog import Catalog
+import catalogdb
 from catalogdb.cli.access import open_existing
 from catalogdb.cli.columns import format_option
 from catalogdb.cli.options import Command, Globals, pass_globals
@@ -44,7 +44,7 @@ def _status(settings: Settings) -> dict[str, Any]:
             "url": catalog.url,
             "path": None if path is None else str(path),
             "size_bytes": None if path is None else path.stat().st_size,
-            "revision": None if path is None else Catalog.revision(settings=settings).current,
+            "revision": None if path is None else catalogdb.Catalog.revision(settings=settings).current,
             **found,
             "problems": [{"path": where, "reason": reason} for where, reason in found["problems"]],
         }

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from catalogdb.cli.access import open_existing
+from catalogdb.cli.completion import refs
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.render import visible, write_line
 from catalogdb.errors import UsageError
@@ -44,7 +45,7 @@ def _takes_value(param: click.Parameter) -> bool:
 
 
 @click.command(cls=ChangesCommand, name="tag", short_help="Put tags on a checkpoint, or take them off.")
-@click.argument("ref", metavar="REF")
+@click.argument("ref", metavar="REF", shell_complete=refs)
 @click.argument("changes", metavar="[+TAG|+TAG=VALUE|-TAG]...", nargs=-1)
 @pass_globals
 def command(given: Globals, ref: str, changes: tuple[str, ...]) -> None:

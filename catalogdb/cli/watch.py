@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from catalogdb.catalog import Catalog, scannable
+from catalogdb.cli.completion import paths
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.progress import progress_bar
 from catalogdb.cli.render import write_line
@@ -23,7 +24,7 @@ from catalogdb.settings import Settings, database_file, state_folder
 
 
 @click.command(cls=Command, name="watch", short_help="Keep the catalog true while training runs.")
-@click.argument("roots", nargs=-1, metavar="[ROOT]...")
+@click.argument("roots", nargs=-1, metavar="[ROOT]...", shell_complete=paths)
 @click.option("--once", is_flag=True, help="Bring the catalog in line, and leave.")
 @click.option("--poll", is_flag=True, help="Use no events: look every few seconds (the setting watch_poll).")
 @click.option("--detach", "in_background", is_flag=True, help="Watch in the background; say so once it does.")
