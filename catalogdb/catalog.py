@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from catalogdb.ingest import Ingest
     from catalogdb.resolve import Resolver
+    from catalogdb.runs import Runs
 
 
 class Catalog:
@@ -123,28 +124,30 @@ class Catalog:
         from catalogdb.ingest import Ingest  # noqa: PLC0415  # 150 ms, pydantic's most, that asking needn't pay
         from catalogdb.resolve import ResolverChain  # noqa: PLC0415  # as above
 
-        with self._store.ledger() as ledger:
+        with ExitStack() as stack:
+            ledger = stack.enter_context(self._store.ledger())
+            runs = stack.enter_context(self._runs()) if use_wandb else None
             yield Ingest(
                 ledger,
-                ResolverChain(self._tiers(use_wandb=use_wandb)),
+                ResolverChain(_tiers()),
                 suffixes=self._settings.suffixes,
                 config_names=config_names,
                 workers=workers,
                 full=full,
                 on_progress=on_progress,
                 on_change=on_change,
+                runs=runs.lookup if runs is not None else None,
+                questions=runs.questions if runs is not None else None,
             )
 
     def lease(self, roots: Sequence[str]) -> Lease:
         """The right to watch roots, for ``catalogdb watch``."""
         return self._store.lease(roots)
 
-    def _tiers(self, *, use_wandb: bool) -> list[Resolver]:
-        """The order of trust. The W&B tier's seat is before the last: ``use_wandb`` is for it."""
-        from catalogdb.resolve import EmbeddedResolver, InferenceResolver, SidecarResolver  # noqa: PLC0415  # as in scan
+    def _runs(self) -> AbstractContextManager[Runs]:
+        from catalogdb.runs import open_runs  # noqa: PLC0415  # as in scan
 
-        del use_wandb
-        return [EmbeddedResolver(), SidecarResolver(), InferenceResolver()]
+        return open_runs(self._store, self._settings)
 
     def rank(
         self,
@@ -454,6 +457,13 @@ class Catalog:
     def revision(url: str | os.PathLike[str] | None = None, *, settings: Settings | None = None) -> RevisionReport:
         """The schema of a file, and the one that this version writes. Makes nothing."""
         return Store.revision(_url(url, settings or load_settings()))
+
+
+def _tiers() -> list[Resolver]:
+    """Those that read files, in their order of trust; W&B, between them, is asked for many checkpoints at once."""
+    from catalogdb.resolve import EmbeddedResolver, InferenceResolver, SidecarResolver  # noqa: PLC0415  # as in ingesting
+
+    return [EmbeddedResolver(), SidecarResolver(), InferenceResolver()]
 
 
 def _url(url: str | os.PathLike[str] | None, settings: Settings) -> str:

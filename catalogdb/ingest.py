@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from catalogdb.discovery import PLAIN_CONFIGS, Places, Walk, check_root, covers, fingerprint, includes, places_of
 from catalogdb.errors import RootError, UsageError
@@ -24,12 +25,16 @@ from catalogdb.records import (
     Problem,
     Progress,
     Resolution,
+    RunQuestion,
     ScanReport,
     State,
     Tier,
 )
-from catalogdb.resolve import ResolverChain
+from catalogdb.resolve import ResolverChain, complete
 from catalogdb.store import Known, Ledger, Root
+
+if TYPE_CHECKING:
+    from catalogdb.resolve.wandb import RunLookup, RunQuestions
 
 LOOKAHEAD = 20_000
 """Candidates a scan holds at once: a move is recognised within them, and most trees are smaller."""
@@ -74,8 +79,21 @@ class Tally:
     total: int | None = None
 
 
+class _Taken(NamedTuple):
+    """One checkpoint of a batch on its way into the catalog."""
+
+    resolution: Resolution
+    mark: int
+    event: ChangeKind
+    question: RunQuestion | None
+    earlier: Callable[[Tier], Finding | None]
+
+
 class Ingest:
-    """Takes candidates through the chain into the ledger. ``clock`` gives seconds since the epoch."""
+    """Takes candidates through the chain into the ledger. ``clock`` gives seconds since the epoch.
+
+    ``questions`` and ``runs`` are W&B's: what is asked of it, and who answers.
+    """
 
     def __init__(
         self,
@@ -88,6 +106,8 @@ class Ingest:
         full: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
         on_change: Callable[[Change], None] | None = None,
+        runs: RunLookup | None = None,
+        questions: RunQuestions | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._ledger = ledger
@@ -98,6 +118,8 @@ class Ingest:
         self._full = full
         self._on_progress = on_progress
         self._on_change = on_change
+        self._runs = runs
+        self._questions = questions
         self._clock = clock
 
     def scan(self, roots: Sequence[str]) -> ScanReport:
@@ -216,7 +238,7 @@ class Ingest:
                 **{name: tally.counts[name] for name in COUNTED},
             )
 
-        reader = CandidateReader(self._chain, full=self._full, clock=self._clock)
+        reader = CandidateReader(self._chain, full=self._full, clock=self._clock, questions=self._questions)
         with _without_cycle_collection(), Readers(reader, self._workers) as readers:
             yield tally, readers, report
 
@@ -319,7 +341,7 @@ class Ingest:
         tally: Tally,
     ) -> None:
         """Writes one batch in one transaction."""
-        resolved: list[tuple[Resolution, int]] = []
+        taken: list[_Taken] = []
         foreign: list[tuple[str, int, str | None]] = []
         vanished: list[int] = []
         changes: list[Change] = []
@@ -335,11 +357,14 @@ class Ingest:
             if reading.header_state == "foreign" and row_id is None and candidate.source("sidecar") is None:
                 foreign.append((candidate.rel_path, mark, reading.reason))
                 continue
-            resolution = reading.resolve(self._earlier(row_id, candidate))
-            resolved.append((resolution, mark))
             event: ChangeKind = "moved" if candidate.rel_path in moves else "new" if known is None else "updated"
-            changes.append(Change(event, candidate.path, resolution))
-            tally.counts.update((event, resolution.source, STATE_COUNTS.get(resolution.state, "ready")))
+            earlier = self._earlier(row_id, candidate)
+            taken.append(_Taken(reading.resolve(earlier), mark, event, reading.question, earlier))
+        resolved: list[tuple[Resolution, int]] = []
+        for resolution, one in zip(self._completed(taken, tally), taken, strict=True):
+            resolved.append((resolution, one.mark))
+            changes.append(Change(one.event, resolution.candidate.path, resolution))
+            tally.counts.update((one.event, resolution.source, STATE_COUNTS.get(resolution.state, "ready")))
             tally.problems.extend(resolution.problems)
         self._ledger.write(root, resolved, foreign, vanished)
         tally.counts["missing"] += len(vanished)
@@ -348,6 +373,26 @@ class Ingest:
         if self._on_change is not None:
             for change in changes:
                 self._on_change(change)
+
+    def _completed(self, taken: Sequence[_Taken], tally: Tally) -> list[Resolution]:
+        """With what W&B says, asked for the whole batch at once; what could not be asked is what it said before."""
+        resolved = [one.resolution for one in taken]
+        asked = [(place, one.question) for place, one in enumerate(taken) if one.question is not None]
+        if not asked or self._runs is None:
+            return resolved
+        answers = self._runs.answer([(taken[place].resolution.candidate.path, question) for place, question in asked])
+        for (place, _), answer in zip(asked, answers, strict=True):
+            finding = answer.finding
+            kept = taken[place].earlier("wandb") if finding is None and answer.failed else None
+            resolved[place] = complete(
+                resolved[place],
+                finding or kept,
+                failed=answer.stale or (answer.failed and (self._runs.asks or kept is not None)),
+                again=self._runs.asks and (answer.failed or answer.stale),
+                again_at=answer.again_at,
+            )
+        tally.problems.extend(self._runs.problems())
+        return resolved
 
     def _earlier(self, row_id: int | None, candidate: Candidate) -> Callable[[Tier], Finding | None]:
         """What a tier said of the row before, as long as the file is unchanged."""

@@ -180,7 +180,7 @@ class Setting:
     """One entry of the registry that the loader, the documentation and the tests share.
 
     ``name`` is the key in a file; ``variables`` are the environment's, the first one wins; ``flag`` is the option of
-    the command line, where there is one.
+    the command line, where there is one. ``personal`` ones no project's file may set: a cloned project isn't its user.
     """
 
     name: str
@@ -188,6 +188,7 @@ class Setting:
     variables: tuple[str, ...]
     description: str
     flag: str | None = None
+    personal: bool = False
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -219,7 +220,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("wandb_entity", _read_text, ("CATALOGDB_WANDB_ENTITY", "WANDB_ENTITY"), "The entity of bare run ids."),
     Setting("wandb_project", _read_text, ("CATALOGDB_WANDB_PROJECT", "WANDB_PROJECT"), "The project of bare run ids."),
-    Setting("wandb_base_url", _read_host, ("WANDB_BASE_URL",), "The W&B server, where it isn't the public one."),
+    Setting(
+        "wandb_base_url",
+        _read_host,
+        ("WANDB_BASE_URL",),
+        "The W&B server, where it isn't the public one; not in a project's file, since the API key is sent there.",
+        personal=True,
+    ),
     Setting("wandb_mode", _read_mode, ("WANDB_MODE",), "W&B's own mode; offline and disabled ask W&B nothing."),
     Setting("wandb_dir", _read_path, ("WANDB_DIR",), "The folder that W&B writes its runs into."),
 )
@@ -243,8 +250,9 @@ def load_settings(
     cwd = working_directory() if cwd is None else cwd
     home = environ.get("HOME") or _home()
     values: dict[str, Any] = {"url": _default_url(environ)}
-    for path, table in _tables(environ, cwd, config_file):
-        values.update(_from_file(table, _Place(str(path), path.parent, home)))
+    user = _user_file(environ)
+    for path, table in _tables(user, cwd, config_file):
+        values.update(_from_file(table, _Place(str(path), path.parent, home), user))
     values.update(_from_environment(environ, cwd, home))
     for name, written in overrides.items():
         if written is not None:
@@ -316,8 +324,11 @@ def _from_environment(environ: Mapping[str, str], cwd: Path, home: str) -> dict[
     return values
 
 
-def _from_file(table: Mapping[str, Any], place: _Place) -> dict[str, Any]:
-    """The values of a file's table; ``[wandb] timeout`` is another way to write ``wandb_timeout``."""
+def _from_file(table: Mapping[str, Any], place: _Place, user: Path) -> dict[str, Any]:
+    """The values of a file's table; ``[wandb] timeout`` is another way to write ``wandb_timeout``.
+
+    What is personal only ``user``'s own file may set.
+    """
     flat: dict[str, Any] = {}
     for key, written in table.items():
         if key == "wandb" and isinstance(written, Mapping):
@@ -328,13 +339,19 @@ def _from_file(table: Mapping[str, Any], place: _Place) -> dict[str, Any]:
     for key, written in flat.items():
         if key not in _BY_NAME:
             raise UsageError(f"{place.label}: {key}: no such setting{did_you_mean(key, _BY_NAME)}")
+        if _BY_NAME[key].personal and place.label != str(user):
+            variable = _BY_NAME[key].variables[0]
+            raise UsageError(f"{place.label}: {key}: a project may not set this; write it in {user}, or set {variable}")
         values[key] = _read(_BY_NAME[key], written, place, f"{place.label}: {key}")
     return values
 
 
-def _tables(environ: Mapping[str, str], cwd: Path, config_file: Path | None) -> list[tuple[Path, Mapping[str, Any]]]:
+def _user_file(environ: Mapping[str, str]) -> Path:
+    return _xdg(environ, "XDG_CONFIG_HOME", platformdirs.user_config_path) / "config.toml"
+
+
+def _tables(user: Path, cwd: Path, config_file: Path | None) -> list[tuple[Path, Mapping[str, Any]]]:
     """The files that apply, each with its settings, the weakest first."""
-    user = _xdg(environ, "XDG_CONFIG_HOME", platformdirs.user_config_path) / "config.toml"
     tables: list[tuple[Path, Mapping[str, Any] | None]] = [(user, _parse(user))]
     if config_file is None:
         tables.append(_project_file(cwd))

@@ -89,6 +89,7 @@ def _monitor(key: object, state: Mapping[Any, Any], read_tensor: ReadTensor) -> 
         last_model_path=as_text(state.get("last_model_path")),
         best_k_models=best,
         by_steps=type(key) is str and _SAVES_BY_STEPS.search(key) is not None,
+        dirpath=as_text(state.get("dirpath")),
     )
 
 
@@ -127,7 +128,7 @@ def _row(fit: Mapping[Any, Any], epochs: Mapping[Any, Any]) -> int | None:
     if type(stepped) is not int or type(ready) is not int or type(processed) is not int:
         return None
     row = stepped - 1 if processed == ready else stepped
-    return row if row >= 0 else None
+    return row if 0 <= row < 2**63 else None
 
 
 def as_score(value: object, read_tensor: ReadTensor) -> float | None:

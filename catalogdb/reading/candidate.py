@@ -8,7 +8,7 @@ from typing import Protocol
 
 from catalogdb.discovery import state_of
 from catalogdb.formats import glance, read_header
-from catalogdb.records import Candidate, CheckpointHeader, Finding, HeaderState, Resolution, Tier
+from catalogdb.records import Candidate, CheckpointHeader, Finding, HeaderState, Resolution, RunQuestion, Tier
 from catalogdb.resolve import Answer, ResolverChain, merge
 
 
@@ -16,7 +16,8 @@ from catalogdb.resolve import Answer, ResolverChain, merge
 class Reading:
     """One candidate, read. ``header_state`` is None where the file vanished meanwhile, and then there is no more.
 
-    ``answers`` are kept where a tier failed: what it said before has to be put in its place.
+    ``answers`` are kept where a tier failed: what it said before has to be put in its place. ``question`` is for W&B,
+    which is asked for many checkpoints at once.
     """
 
     candidate: Candidate
@@ -25,6 +26,7 @@ class Reading:
     resolution: Resolution | None = None
     answers: tuple[Answer, ...] = ()
     header: CheckpointHeader | None = None
+    question: RunQuestion | None = None
 
     def resolve(self, earlier: Callable[[Tier], Finding | None]) -> Resolution:
         """The resolution; for a tier that failed counts what ``earlier`` gives."""
@@ -42,10 +44,26 @@ class Reader(Protocol):
     def read_pieces(self, pieces: Iterable[Sequence[Candidate]]) -> Iterator[list[Reading]]: ...
 
 
-class CandidateReader:
-    """Reads candidates in this process. ``full`` reads whole headers; ``clock`` gives seconds since the epoch."""
+class Questions(Protocol):
+    """What makes a checkpoint's question for W&B. ``resolve.wandb`` satisfies it."""
 
-    def __init__(self, chain: ResolverChain, *, full: bool, clock: Callable[[], float]) -> None:
+    def ask(self, candidate: Candidate, header: CheckpointHeader, known: Resolution) -> RunQuestion | None:
+        """None where nothing leads to a run."""
+
+
+class CandidateReader:
+    """Reads candidates in this process. ``full`` reads whole headers; ``clock`` gives seconds since the epoch;
+    ``questions`` makes what W&B is asked, where it is asked at all."""
+
+    def __init__(
+        self,
+        chain: ResolverChain,
+        *,
+        full: bool,
+        clock: Callable[[], float],
+        questions: Questions | None = None,
+    ) -> None:
+        self._questions = questions
         self._chain = chain
         self._full = full
         self._clock = clock
@@ -68,7 +86,16 @@ class CandidateReader:
             reading = self._merged(candidate, header, self._chain.ask(candidate, header))
             resolution = reading.resolve(lambda tier: None)
             return replace(reading, resolution=replace(resolution, state="unreadable", recheck=True))
-        return self._merged(candidate, header, self._chain.ask(candidate, header))
+        return self._questioned(self._merged(candidate, header, self._chain.ask(candidate, header)), header)
+
+    def _questioned(self, reading: Reading, header: CheckpointHeader) -> Reading:
+        """With a question for W&B where something names a run. A sound sidecar needs no W&B beside it."""
+        if self._questions is None or reading.resolution is None or header.state != "ready":
+            return reading
+        if self._full and _is_sound(reading.candidate, header, reading.resolution):
+            return reading
+        question = self._questions.ask(reading.candidate, header, reading.resolution)
+        return reading if question is None else replace(reading, question=question)
 
     def _glance(self, candidate: Candidate) -> Reading | None:
         """The fast path: a record in the file, or a sidecar that agrees with its epoch and step, without fault.
@@ -97,6 +124,17 @@ class CandidateReader:
         if not resolution.failed:
             return Reading(candidate, header.state, header.reason, resolution)
         return Reading(candidate, header.state, header.reason, resolution, answers, header)
+
+
+def _is_sound(candidate: Candidate, header: CheckpointHeader, known: Resolution) -> bool:
+    """Whether a record or a sidecar says all that it should: what lets a scan do with a glance at the file."""
+    if header.embedded is not None:
+        return not any(problem.tier == "yaml" for problem in known.problems)
+    monitor = known.fields.get("monitor")
+    if candidate.source("sidecar") is None or monitor is None or monitor.origin.role != "sidecar":
+        return False
+    value = known.metrics.get(monitor.value)
+    return value is not None and value.origin.role == "sidecar"
 
 
 def unfinished(header: CheckpointHeader, candidate: Candidate) -> CheckpointHeader:

@@ -18,6 +18,9 @@ from catalogdb.records import (
     ParamGroup,
     Problem,
     Resolution,
+    RunQuestion,
+    RunRef,
+    RunScore,
     Shape,
     Source,
     Stamp,
@@ -130,6 +133,7 @@ class ReadingEncoder:
             weights and (weights.num_parameters, weights.num_tensors, dict(weights.dtypes), weights.fingerprint),
             [(problem.path, problem.tier, problem.reason) for problem in resolution.problems],
             resolution.recheck,
+            reading.question and _plain(reading.question),
         )
 
 
@@ -179,6 +183,7 @@ class ReadingDecoder:
             weights,
             problems,
             recheck,
+            question,
         ) = row
         resolution = Resolution(
             candidate,
@@ -192,4 +197,22 @@ class ReadingDecoder:
             tuple([Problem(*problem) for problem in problems]),
             recheck=recheck,
         )
-        return Reading(candidate, header_state, reason, resolution)
+        return Reading(candidate, header_state, reason, resolution, question=question and _question(question))
+
+
+def _plain(question: RunQuestion) -> tuple[Any, ...]:
+    refs, folder, epoch, at, sure, scores, params = question
+    return [tuple(ref) for ref in refs], folder, epoch, at, sure, [tuple(score) for score in scores], dict(params)
+
+
+def _question(plain: tuple[Any, ...]) -> RunQuestion:
+    refs, folder, epoch, at, sure, scores, params = plain
+    return RunQuestion(
+        tuple(RunRef(*ref) for ref in refs),
+        folder,
+        epoch,
+        at,
+        sure,
+        tuple(RunScore(*score) for score in scores),
+        params,
+    )

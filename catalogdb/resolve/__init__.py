@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from catalogdb.resolve.base import Hints, Resolver
-from catalogdb.resolve.chain import Answer, ResolverChain, merge
+from catalogdb.resolve.chain import Answer, ResolverChain, complete, merge
 from catalogdb.resolve.embedded import EmbeddedResolver
 from catalogdb.resolve.inference import InferenceResolver
 from catalogdb.resolve.sidecar import SidecarResolver
@@ -16,5 +16,6 @@ __all__ = [
     "Resolver",
     "ResolverChain",
     "SidecarResolver",
+    "complete",
     "merge",
 ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Any
 
 from catalogdb.errors import ResolverError
+from catalogdb.headlines import HEADLINES
 from catalogdb.records import (
     DRIFT,
     FIELD_NAMES,
@@ -111,6 +113,62 @@ def merge(
         failed=frozenset(failed),
         recheck=state == "writing" or any(answer.error is not None and answer.error.retryable for answer in answers),
     )
+
+
+def complete(
+    known: Resolution,
+    finding: Finding | None,
+    *,
+    failed: bool = False,
+    again: bool = False,
+    again_at: str | None = None,
+) -> Resolution:
+    """A resolution together with what W&B says, which is asked for many checkpoints at once, after all other tiers.
+
+    ``failed``: it could not be asked, and ``finding`` is what it said before; ``again`` and ``again_at`` are when to
+    look at the checkpoint once more.
+    """
+    changes: dict[str, Any] = {
+        "failed": known.failed | {"wandb"} if failed else known.failed,
+        "recheck": known.recheck or again,
+        "recheck_at": again_at,
+    }
+    if finding is None:
+        return replace(known, **changes)
+    metrics = prefer(known.metrics, finding.metrics)
+    told = {field: value for field, value in known.fields.items() if value not in _headlines_of(known.metrics, field)}
+    fields = prefer(told, finding.fields)
+    for field, value in headline_fields(metrics):
+        fields.setdefault(field, value)
+    _drop_mode_without_monitor(fields, known.fields, finding.fields)
+    problems = [*known.problems, *finding.problems]
+    problems.extend(_differences(known.candidate, known.fields, known.metrics, finding))
+    said = bool(finding.fields or finding.metrics)
+    return replace(
+        known,
+        source="wandb" if known.source == "legacy" and said else known.source,
+        fields=fields,
+        metrics=metrics,
+        params=_merged([known.params, finding.params]),
+        problems=tuple(problems),
+        **changes,
+    )
+
+
+def _headlines_of(metrics: Mapping[str, Value], field: str) -> list[Value]:
+    """What a headline field may have been taken from: it is taken anew where there are more metrics."""
+    return [metrics[name] for name in HEADLINES.get(field, ()) if name in metrics]
+
+
+def _drop_mode_without_monitor(fields: dict[str, Value], *said: Mapping[str, Value]) -> None:
+    """A mode is that of the monitor beside it: one that was said of another monitor is dropped."""
+    monitor, mode = fields.get("monitor"), fields.get("monitor_mode")
+    if monitor is None or mode is None:
+        return
+    for each in said:
+        if each.get("monitor_mode") == mode and "monitor" in each and each["monitor"].value == monitor.value:
+            return
+    del fields["monitor_mode"]
 
 
 def _differences(

@@ -9,11 +9,13 @@ from catalogdb.records import Value
 
 
 def headline_fields(metrics: Mapping[str, Value]) -> Iterator[tuple[str, Value]]:
-    """Fields within their range: a fraction, or a loss of at least 0."""
+    """Fields within their range: a fraction, or a loss of at least 0. What is only known of the run comes last."""
     for field, names in HEADLINES.items():
-        known = next((metrics[name] for name in names if name in metrics), None)
-        if known is not None and in_range(field, known.value):
-            yield field, known
+        known = [metrics[name] for name in names if name in metrics]
+        if known:
+            best = next((value for value in known if value.origin.scope == "checkpoint"), known[0])
+            if in_range(field, best.value):
+                yield field, best
 
 
 def monitored_headline(monitor: str) -> str | None:

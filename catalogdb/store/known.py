@@ -95,12 +95,14 @@ class KnownRows:
     def rows(self, root: Root, places: Iterable[Place] = ()) -> dict[str, Known]:
         """The root's rows, or those of some places in it, by relative path."""
         same: dict[Any, Any] = {}  # one text for all rows of a state and a tier
+        at = now()
         return {
             rel_path: Known(row_id, mark, recheck, same.setdefault(state, state), same.setdefault(source, source))
             for place in places or (Place(root.below),)
             for rel_path, row_id, mark, recheck, state, source in driver_connection(self._connection).execute(
-                f"SELECT rel_path, id, fingerprint, recheck, state, source FROM checkpoints WHERE {_within(place)}",
-                _within_values(root, place),
+                "SELECT rel_path, id, fingerprint, recheck OR coalesce(recheck_at <= ?, 0), state, source "
+                f"FROM checkpoints WHERE {_within(place)}",
+                (at, *_within_values(root, place)),
             )
         }
 

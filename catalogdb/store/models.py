@@ -105,6 +105,7 @@ checkpoints = Table(
     Column("resolved_at", Text, nullable=False),
     Column("claims", Text),
     Column("stated_epoch", Float),
+    Column("recheck_at", Text),
     UniqueConstraint("root_id", "rel_path"),
     Index("ix_checkpoints_inode", "inode"),
     Index("ix_checkpoints_exp_name", "exp_name"),
@@ -241,27 +242,66 @@ wandb_runs = Table(
     "wandb_runs",
     metadata,
     Column("id", Integer, primary_key=True),
+    Column("base_url", Text, nullable=False),
     Column("entity", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("run_id", Text, nullable=False),
-    Column("state", Text),
     Column("found", Integer, nullable=False),
+    Column("forbidden", Integer, nullable=False),
+    Column("state", Text),
     Column("config", Text),
     Column("summary", Text),
     Column("attributes", Text),
-    Column("history_complete", Integer, nullable=False),
     Column("fetched_at", Text, nullable=False),
     Column("expires_at", Text),
-    UniqueConstraint("entity", "project", "run_id"),
+    UniqueConstraint("base_url", "entity", "project", "run_id"),
+    Index("ix_wandb_runs_run_id", "run_id"),
 )
 
 wandb_history = Table(
     "wandb_history",
     metadata,
     Column("wandb_run_id", Integer, ForeignKey("wandb_runs.id", ondelete="CASCADE"), nullable=False),
-    Column("step", Integer, nullable=False),
-    Column("row", Text, nullable=False),
-    PrimaryKeyConstraint("wandb_run_id", "step"),
+    Column("key", Text, nullable=False),
+    Column("at", Integer, nullable=False),
+    Column("rows", Text, nullable=False),
+    PrimaryKeyConstraint("wandb_run_id", "key", "at"),
+    sqlite_with_rowid=False,
+)
+
+wandb_files = Table(
+    "wandb_files",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("size_bytes", Integer, nullable=False),
+    Column("mtime_ns", Integer, nullable=False),
+    Column("inode", Integer, nullable=False),
+    Column("device", Integer, nullable=False),
+    Column("read_to", Integer, nullable=False),
+    Column("content", Text, nullable=False),
+)
+
+wandb_claims = Table(
+    "wandb_claims",
+    metadata,
+    Column("base_url", Text, nullable=False),
+    Column("entity", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("until", Float, nullable=False),
+    PrimaryKeyConstraint("base_url", "entity", "project", "run_id"),
+    sqlite_with_rowid=False,
+)
+
+wandb_use = Table(
+    "wandb_use",
+    metadata,
+    Column("base_url", Text, nullable=False),
+    Column("entity", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("hits", Integer, nullable=False),
+    Column("misses", Integer, nullable=False),
+    PrimaryKeyConstraint("base_url", "entity", "project"),
     sqlite_with_rowid=False,
 )
 

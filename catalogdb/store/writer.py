@@ -39,6 +39,7 @@ _COLUMNS = (
     "provenance_set_id",
     "problems",
     "resolved_at",
+    "recheck_at",
 )
 
 
@@ -201,6 +202,7 @@ class Writer:
             self._interned.provenance_set(fields.shape),
             json.dumps(texts) if texts else None,
             at,
+            resolution.recheck_at,
         )
 
     @staticmethod

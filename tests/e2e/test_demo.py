@@ -121,10 +121,10 @@ def test_each_experiment_is_known_by_what_it_left(scanned: dict[str, Any]) -> No
         by_run.setdefault(name, set()).add(facts)
     assert by_run == {
         "dbnet-resnet18": {("dbnet", "resnet18", "val/hmean", "max", "yaml")},
-        "dbnet-mobilenetv3_small_050": {("dbnet", "mobilenetv3_small_050", "val/hmean", "max", "legacy")},
-        "craft-resnet18": {("craft", "resnet18", "val/loss", "min", "legacy")},
-        "pan-resnet18": {("pan", "resnet18", "val/loss", "min", "legacy")},
-        "run_042": {("pan", "mobilenetv3_small_050", "val/hmean", "max", "legacy")},
+        "dbnet-mobilenetv3_small_050": {("dbnet", "mobilenetv3_small_050", "val/hmean", "max", "wandb")},
+        "craft-resnet18": {("craft", "resnet18", "val/loss", "min", "wandb")},
+        "pan-resnet18": {("pan", "resnet18", "val/loss", "min", "wandb")},
+        "run_042": {("pan", "mobilenetv3_small_050", "val/hmean", "max", "wandb")},
     }
 
 

@@ -25,6 +25,11 @@ from catalogdb.store.models import metadata
 DATABASES = sorted(Path(__file__).with_name("databases").glob("*.sql"))
 ROOT = "/data/outputs"
 
+ASKED_AGAIN = {"wandb_history"}
+"""Caches that an upgrade may empty: what they held is W&B's, and is asked for again."""
+
+DROPPED = {("wandb_runs", "history_complete")}
+
 Rows = dict[str, list[dict[str, Any]]]
 
 
@@ -68,9 +73,10 @@ def test_no_row_is_lost_or_changed(old: tuple[str, Path]) -> None:
     if report.backup is not None:
         assert rows_of(report.backup) == before
     after = rows_of(path)
-    for table in before.keys() - {"alembic_version"}:
-        kept = [{name: row[name] for name in old_row} for row, old_row in zip(after[table], before[table], strict=True)]
-        assert kept == before[table], table
+    for table in before.keys() - {"alembic_version"} - ASKED_AGAIN:
+        old_rows = [{name: row[name] for name in row if (table, name) not in DROPPED} for row in before[table]]
+        kept = [{name: row[name] for name in old_row} for row, old_row in zip(after[table], old_rows, strict=True)]
+        assert kept == old_rows, table
 
 
 def test_the_schema_is_that_of_a_new_file(old: tuple[str, Path], tmp_path: Path) -> None:

@@ -128,8 +128,24 @@ def test_each_from_the_environment(home: Path, name: str) -> None:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_each_from_a_file(home: Path, name: str) -> None:
     _, written, expected = EXAMPLES[name]
-    project_file(home, f"{name} = {written}\n")
+    personal = next(setting.personal for setting in SETTINGS if setting.name == name)
+    (user_file if personal else project_file)(home, f"{name} = {written}\n")
     assert getattr(load(home), name) == expected
+
+
+@pytest.mark.parametrize(
+    "content", ['wandb_base_url = "https://evil.example"\n', '[wandb]\nbase_url = "https://evil.example"\n']
+)
+def test_a_project_can_not_name_the_server_that_the_key_is_sent_to(home: Path, content: str) -> None:
+    path = project_file(home, content)
+    message = r"a project may not set this; write it in .*config\.toml, or set WANDB_BASE_URL"
+    for config_file in (None, path):
+        with pytest.raises(UsageError, match=message):
+            load(home, config_file=config_file)
+    path.unlink()
+    project_file(home, "[tool.catalogdb]\n" + content.replace("[wandb]", "[tool.catalogdb.wandb]"), "pyproject.toml")
+    with pytest.raises(UsageError, match="a project may not set this"):
+        load(home)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -140,7 +156,8 @@ def test_each_as_an_override(home: Path, name: str) -> None:
 
 @pytest.mark.parametrize(("name", "written", "advice"), BAD)
 def test_bad_values_in_a_file(home: Path, name: str, written: str, advice: str) -> None:
-    path = project_file(home, f"{name} = {written}\n")
+    personal = next(setting.personal for setting in SETTINGS if setting.name == name)
+    path = (user_file if personal else project_file)(home, f"{name} = {written}\n")
     with pytest.raises(UsageError) as caught:
         load(home)
     message = str(caught.value)

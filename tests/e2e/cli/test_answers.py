@@ -172,7 +172,7 @@ def test_show_says_where_each_value_comes_from(ask: Run) -> None:
 
 
 def test_show_describes_the_weights(ask: Run) -> None:
-    path = ask("best", "-m", "val/hmean", "-w", "source = 'legacy'").lines[0]
+    path = ask("best", "-m", "val/hmean", "-w", "source != 'yaml'").lines[0]
     rows = {row["field"]: row for row in csv.DictReader(io.StringIO(ask("show", path, "--format", "csv").out))}
     assert int(rows["weights.num_parameters"]["value"]) > 0
 

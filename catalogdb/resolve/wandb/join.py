@@ -1,0 +1,199 @@
+"""From a run and a checkpoint's question to what W&B knows about that checkpoint.
+
+What was logged by the validation before the file's save is the file's; all else is the run's. Never by W&B's
+``_step``, which counts calls of ``log`` and meets other epochs' rows by accident.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from catalogdb.config_facts import config_facts
+from catalogdb.records import (
+    CachedRun,
+    Finding,
+    HistoryNeed,
+    HistoryRow,
+    Origin,
+    Param,
+    ParamGroup,
+    Problem,
+    RunQuestion,
+    RunRef,
+    Scope,
+    Value,
+)
+from catalogdb.resolve.params import flatten
+from catalogdb.resolve.wandb.metrics import as_number, as_step, numbers_of, validation_key
+from catalogdb.resolve.wandb.reference import CONFIRMING
+from catalogdb.resolve.wandb.run_file import AXIS
+
+SAME = 1e-6
+"""Scores pass through 32 bits."""
+
+WHOLE = ("finished", "failed")
+"""States of runs that ended by themselves: nothing that they logged is missing."""
+
+
+def needs_of(question: RunQuestion, run: CachedRun | None = None) -> tuple[HistoryNeed, ...]:
+    """The rows a checkpoint needs. Without a monitor the run's validation key counts: an empty key until it's known."""
+    if question.at is None:
+        return ()
+    keys = list(dict.fromkeys(score.monitor for score in question.scores))
+    if not keys:
+        own = validation_key(run.summary) if run is not None else ""
+        keys = [own] if own is not None else []
+    return tuple(HistoryNeed(key, question.at) for key in keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """``row`` is the history row that is taken, ``exact`` whether it's the one of this file's save.
+
+    ``refused`` says why the row at that step is another file's.
+    """
+
+    row: HistoryRow | None = None
+    exact: bool = False
+    agreed: bool = False
+    refused: str | None = None
+
+
+def join(question: RunQuestion, run: CachedRun) -> Joined:
+    """The row of the validation before the save, checked by epoch and by the monitored score."""
+    best = Joined()
+    reached = as_step(run.summary.get(AXIS))
+    for need in needs_of(question, run):
+        rows = run.history.get(need) or ()
+        if run.state not in WHOLE and (reached is None or reached <= need.at):
+            rows = tuple(row for row in rows if row.at == need.at)  # what it logged since may not have come here
+        judged = [_judge(question, need, row) for row in rows]
+        for one in sorted(judged, key=lambda one: (one.row is None, not one.agreed)):
+            if one.exact and one.row is not None:
+                return one
+            if best.row is None and (one.row is not None or best.refused is None):
+                best = one
+            break
+    return best
+
+
+def _judge(question: RunQuestion, need: HistoryNeed, row: HistoryRow) -> Joined:
+    exact = row.at == need.at
+    epoch = as_step(row.values.get("epoch"))
+    if exact and None not in (epoch, question.epoch) and epoch != question.epoch:
+        return Joined(refused=f"W&B's row at {AXIS} {row.at} is of epoch {epoch}, the checkpoint of {question.epoch}")
+    if not exact and epoch is not None and question.epoch is not None and epoch > question.epoch:
+        return Joined(refused=f"W&B's last row before {AXIS} {need.at} is of epoch {epoch}, a later one")
+    agreed = False
+    for score in question.scores:
+        value = as_number(_at(row.values, score.monitor))
+        if value is None:
+            continue
+        if exact and score.own is not None and not same(value, score.own):
+            return Joined(
+                refused=f"W&B's row at {AXIS} {row.at} has {score.monitor} {value:.6g}, the checkpoint {score.own:.6g}"
+            )
+        agreed = agreed or any(known is not None and same(value, known) for known in (score.own, score.last))
+    if not question.sure and not (agreed or (exact and epoch is not None and epoch == question.epoch)):
+        return Joined()
+    return Joined(row, exact, agreed)
+
+
+def same(one: float, other: float) -> bool:
+    if math.isnan(one) or math.isnan(other):
+        return False
+    return math.isclose(one, other, rel_tol=SAME, abs_tol=SAME)
+
+
+def confirms(question: RunQuestion, run: CachedRun, joined: Joined) -> bool:
+    """Whether a run that was guessed at is the checkpoint's: by a score that tells, or by its parameters."""
+    if joined.refused is not None:
+        return False
+    row = joined.row
+    if row is not None and joined.agreed:
+        for score in question.scores:
+            value = as_number(_at(row.values, score.monitor))
+            if value is not None and value not in (0.0, 1.0) and math.isfinite(value):
+                return True
+    stated = dict(flatten(_plain_config(run.config)))
+    common = [name for name in question.params if name in stated]
+    agreeing = [name for name in common if _equal(question.params[name], stated[name])]
+    return len(agreeing) >= CONFIRMING and len(agreeing) == len(common)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    first, second = as_number(one), as_number(other)
+    if first is not None and second is not None:
+        return first == second or same(first, second)
+    return bool(one == other)
+
+
+class RunKnowledge:
+    """What a run says of all its checkpoints: made once for each run, shared by their findings."""
+
+    def __init__(self, run: CachedRun) -> None:
+        self.run = run
+        self.path = run.key.path
+        config = _plain_config(run.config)
+        origin = Origin("wandb", "wandb", self.path, "config", "run")
+        self.fields = {
+            field: Value(value, origin._replace(key=f"config.{key}"))
+            for field, (value, key) in config_facts(config).fields.items()
+            if field != "wandb_run_id"
+        }
+        params = tuple(Param(name, value, origin) for name, value in flatten(config))
+        self.params = (ParamGroup(params),) if params else ()
+        self.summary = dict(numbers_of(run.summary))
+        self._last = as_step(run.summary.get(AXIS))
+
+    def finding(self, question: RunQuestion, ref: RunRef, joined: Joined, path: str) -> Finding:
+        metrics: dict[str, Value] = {}
+        fields = dict(self.fields)
+        fields["wandb_run_id"] = Value(self.path, self._origin(f"id from the {ref.source}", "run"))
+        row = joined.row
+        if row is not None:
+            place = f"history, {AXIS} {row.at}"
+            if not joined.exact:
+                place += f", the last before {question.at}"
+            origin = self._origin(place, "checkpoint" if joined.exact else "run")
+            metrics = {name: Value(number, origin) for name, number in numbers_of(row.values)}
+            saved_at = _moment(row.values.get("_timestamp")) if joined.exact else None
+            if saved_at is not None:
+                fields["created_at"] = Value(saved_at, origin)
+        ended = self.run.state not in (None, "running", "pending", "preempting")
+        last = ended and joined.exact and row is not None and self._last == row.at
+        origin = self._origin("summary", "checkpoint" if last else "run")
+        for name, number in self.summary.items():
+            metrics.setdefault(name, Value(number, origin))
+        problems = (Problem(path, "wandb", f"{joined.refused}; its metrics are not used"),) if joined.refused else ()
+        return Finding(fields, metrics, self.params, problems)
+
+    def _origin(self, key: str, scope: Scope) -> Origin:
+        return Origin("wandb", "wandb", self.path, key, scope)
+
+
+def _plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name != "_wandb"}
+
+
+def _at(values: Mapping[str, Any], name: str) -> Any:
+    """A metric of a row, flat or nested by its dots."""
+    if name in values:
+        return values[name]
+    return next((number for dotted, number in _dotted(values) if dotted == name), None)
+
+
+def _dotted(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    return numbers_of({name: value for name, value in values.items() if isinstance(value, dict)})
+
+
+def _moment(timestamp: Any) -> str | None:
+    """``_timestamp``: seconds since 1970, when the row was logged."""
+    seconds = as_number(timestamp)
+    if seconds is None or not 0 < seconds < 2**35:
+        return None
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,134 @@
+"""A run out of its folders on disk: online or offline, finished, killed or still going; several sessions of one id."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from catalogdb.documents import read_document
+from catalogdb.errors import MetadataError
+from catalogdb.records import CachedRun, HistoryNeed, HistoryRow, RunFile, RunKey
+from catalogdb.resolve.wandb.record_log import NotARecordLog
+from catalogdb.resolve.wandb.run_file import read_run_file, values_of
+from catalogdb.resolve.wandb.run_folders import RunFolder
+
+MAX_SUMMARY = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRun:
+    """``complete``: its last session ended by itself, so that nothing it logged is missing here."""
+
+    run: CachedRun
+    files: tuple[RunFile, ...]
+    complete: bool
+    online: bool
+    problems: tuple[tuple[str, str], ...] = ()
+
+
+def read_local_run(
+    sessions: Sequence[RunFolder],
+    needs: Collection[HistoryNeed],
+    known: Callable[[str], RunFile | None],
+    *,
+    now: datetime,
+    ttl: float,
+) -> LocalRun | None:
+    """The run of ``sessions`` (oldest first); None where no file of them says anything.
+
+    A run without an end counts as running until its file was left alone for ``ttl`` seconds, then as crashed.
+    """
+    files: list[RunFile] = []
+    problems: list[tuple[str, str]] = []
+    rows: dict[HistoryNeed, list[HistoryRow]] = {need: [] for need in needs}
+    config: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
+    told: dict[str, Any] = {}
+    for session in sessions:
+        said: Mapping[str, Any] = {}
+        try:
+            file, answers = read_run_file(session.log, known=known(session.log), needs=needs)
+        except FileNotFoundError:
+            pass
+        except (OSError, NotARecordLog) as error:
+            reason = f"can't be read: {error.strerror}" if isinstance(error, OSError) else str(error)
+            problems.append((session.log, reason))
+        else:
+            files.append(file)
+            said = file.content
+            for need, found in answers.items():
+                rows[need].extend(found)
+        config.update(values_of(said.get("config", {})) or _config_file(session))
+        summary.update(values_of(said.get("summary", {})) or _summary_file(session))
+        told.update(said.get("run", {}))
+    if not files and not config and not summary:
+        return None
+    last = files[-1].content if files else {}
+    state, expires_at = _state(last, files, now=now, ttl=ttl)
+    key = RunKey("", told.get("entity", ""), told.get("project", ""), sessions[-1].run_id)
+    run = CachedRun(
+        key,
+        found=True,
+        fetched_at=_iso(now),
+        expires_at=expires_at,
+        state=state,
+        config=config,
+        summary=summary,
+        attributes=_attributes(told),
+        history={need: _latest(found) for need, found in rows.items()},
+    )
+    complete = last.get("exit") is not None
+    return LocalRun(run, tuple(files), complete, all(session.online for session in sessions), tuple(problems))
+
+
+def _latest(rows: Sequence[HistoryRow]) -> tuple[HistoryRow, ...]:
+    """Of all sessions' rows those of the greatest step; the last session's last."""
+    at = max((row.at for row in rows), default=0)
+    return tuple(row for row in rows if row.at == at)
+
+
+def _state(
+    last: Mapping[str, Any], files: Sequence[RunFile], *, now: datetime, ttl: float
+) -> tuple[str | None, str | None]:
+    code = last.get("exit")
+    if code is not None:
+        return ("finished" if code == 0 else "failed"), None
+    if not files:
+        return None, None
+    left_alone = datetime.fromtimestamp(files[-1].stamp.mtime_ns / 1e9, timezone.utc) + timedelta(seconds=ttl)
+    return ("running", _iso(left_alone)) if left_alone > now else ("crashed", None)
+
+
+def _attributes(told: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("display_name", "group", "job_type", "sweep", "tags")
+    found = {name: told[name] for name in names if name in told}
+    if "created" in told:
+        found["created_at"] = _iso(datetime.fromtimestamp(told["created"], timezone.utc))
+    return found
+
+
+def _config_file(session: RunFolder) -> dict[str, Any]:
+    """``files/config.yaml``: ``key: {value: …}``. An online run has it once it finished."""
+    try:
+        document = read_document(f"{session.path}/files/config.yaml")
+    except (OSError, MetadataError):
+        return {}
+    return {name: entry["value"] for name, entry in document.items() if isinstance(entry, dict) and "value" in entry}
+
+
+def _summary_file(session: RunFolder) -> dict[str, Any]:
+    path = f"{session.path}/files/wandb-summary.json"
+    try:
+        if os.path.getsize(path) > MAX_SUMMARY:
+            return {}
+        document = read_document(path, max_bytes=MAX_SUMMARY)
+    except (OSError, MetadataError):
+        return {}
+    return document
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,295 @@
+"""The tier itself: many checkpoints' questions at once, answered from run folders, the cache, and the server."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+
+from catalogdb.records import CachedRun, Finding, HistoryNeed, Problem, RunFile, RunKey, RunQuestion, RunRef
+from catalogdb.resolve.wandb.fetching import Fetcher, RunCache, iso
+from catalogdb.resolve.wandb.join import RunKnowledge, confirms, join, needs_of
+from catalogdb.resolve.wandb.local_run import LocalRun, read_local_run
+from catalogdb.resolve.wandb.run_folders import RunFolders
+
+
+@dataclass(frozen=True, slots=True)
+class RunDefaults:
+    """Whose a bare id is, which project alone may be asked for, and how long answers last (seconds)."""
+
+    entity: str = ""
+    project: str = ""
+    only: str = ""
+    ttl: float = 3600.0
+
+    def allows(self, entity: str, project: str) -> bool:
+        """``only`` is PROJECT or ENTITY/PROJECT."""
+        return not self.only or self.only in (project, f"{entity}/{project}")
+
+
+@dataclass(frozen=True, slots=True)
+class RunAnswer:
+    """What W&B knows about one checkpoint.
+
+    ``failed``: it should have known, but could not be asked; ``stale``: what it says has expired, and could not be
+    asked for again. ``again_at`` (ISO 8601, UTC) is when it may have something new to say.
+    """
+
+    finding: Finding | None = None
+    failed: bool = False
+    stale: bool = False
+    again_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of the run that one reference leads to."""
+
+    run: CachedRun | None = None
+    failed: bool = False
+    stale: bool = False
+
+
+Asked = Mapping[int, tuple[RunQuestion, RunRef]]
+
+
+class RunLookup:
+    """Answers questions from the nearest place that knows. ``fetcher`` is None where nothing may be asked.
+
+    For one thread. Never raises for what W&B, a run's files or the network do; ``problems`` says it once.
+    """
+
+    def __init__(
+        self,
+        cache: RunCache,
+        folders: RunFolders,
+        fetcher: Fetcher | None,
+        defaults: RunDefaults,
+        *,
+        base_url: str,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self._cache = cache
+        self._folders = folders
+        self._fetcher = fetcher
+        self._defaults = defaults
+        self._base_url = base_url
+        self._now = now
+        self._knowledge: dict[int, RunKnowledge] = {}
+        self._hits: Counter[RunKey] = Counter()
+        self._misses: Counter[RunKey] = Counter()
+        self._problems: list[Problem] = []
+
+    @property
+    def asks(self) -> bool:
+        """Whether the server may be asked at all."""
+        return self._fetcher is not None
+
+    def close(self) -> None:
+        if self._fetcher is not None:
+            self._fetcher.close()
+
+    def problems(self) -> list[Problem]:
+        """What there is to say since the last call."""
+        found = self._problems + (self._fetcher.problems if self._fetcher is not None else [])
+        self._problems = []
+        if self._fetcher is not None:
+            self._fetcher.problems = []
+        return list(dict.fromkeys(found))
+
+    def answer(self, questions: Sequence[tuple[str, RunQuestion]]) -> list[RunAnswer]:
+        """One answer for each (checkpoint's path, question)."""
+        self._knowledge.clear()
+        answers = [RunAnswer() for _ in questions]
+        left = dict(enumerate(questions))
+        place = 0
+        while left := {index: asked for index, asked in left.items() if place < len(asked[1].refs)}:
+            known = self._runs({index: (question, question.refs[place]) for index, (_, question) in left.items()})
+            for index, (path, question) in list(left.items()):
+                answer = self._judge(path, question, question.refs[place], known[index])
+                if answer.finding is not None:
+                    del left[index]
+                if answer.finding is not None or not answers[index].failed:
+                    answers[index] = answer
+            place += 1
+        self._count()
+        return answers
+
+    def _judge(self, path: str, question: RunQuestion, ref: RunRef, known: _Known) -> RunAnswer:
+        run = known.run
+        if run is None:
+            return RunAnswer(failed=known.failed)
+        if not run.found:
+            return RunAnswer(again_at=run.expires_at)
+        joined = join(question, run)
+        if not ref.stated and not confirms(question, run, joined):
+            return RunAnswer(again_at=run.expires_at)
+        knowledge = self._knowledge.get(id(run))
+        if knowledge is None:
+            knowledge = self._knowledge[id(run)] = RunKnowledge(run)
+        finding = knowledge.finding(question, ref, joined, path)
+        return RunAnswer(finding, known.failed, known.stale, run.expires_at)
+
+    def _runs(self, asked: Asked) -> dict[int, _Known]:
+        """For each question the run that its reference leads to: on disk, in the cache, on the server."""
+        local = self._local_runs(asked)
+        known = {index: _Known(run.run) for index, run in local.items() if _serves(run, asked[index][0])}
+        rest = {index: asked[index] for index in asked if index not in known}
+        if rest:
+            for index, other in self._cached_or_fetched(rest).items():
+                elsewhere = other.run is not None and other.run.found
+                known[index] = _Known(local[index].run) if index in local and not elsewhere else other
+        return known
+
+    def _local_runs(self, asked: Asked) -> dict[int, LocalRun]:
+        groups: dict[tuple[str, str], list[int]] = {}
+        for index, (question, ref) in asked.items():
+            sessions = self._folders.sessions(question.folder, ref.run_id)
+            if sessions:
+                groups.setdefault((sessions[0].path, ref.run_id), []).append(index)
+        found: dict[int, LocalRun] = {}
+        for indexes in groups.values():
+            question, ref = asked[indexes[0]]
+            local = self._read_local(question.folder, ref.run_id, [asked[index][0] for index in indexes])
+            if local is not None:
+                found.update(dict.fromkeys(indexes, local))
+        runs = list({id(local): local for local in found.values()}.values())
+        self._cache.put_files([file for local in runs for file in local.files])
+        self._cache.put([local.run for local in runs])
+        for local in runs:
+            self._misses[local.run.key] += 1
+            self._problems.extend(Problem(path, "wandb", reason) for path, reason in local.problems)
+        return found
+
+    def _read_local(self, folder: str, run_id: str, questions: Sequence[RunQuestion]) -> LocalRun | None:
+        """A run's files, each read on from where it was left; rows that were found before aren't looked for again."""
+        sessions = self._folders.sessions(folder, run_id)
+        files: dict[str, RunFile] = {}
+
+        def read(needs: Collection[HistoryNeed]) -> LocalRun | None:
+            local = read_local_run(
+                sessions,
+                needs,
+                lambda path: files.get(path) or self._cache.find_file(path),
+                now=self._now(),
+                ttl=self._defaults.ttl,
+            )
+            files.update({file.path: file for file in local.files} if local is not None else {})
+            return local
+
+        needs = {need for question in questions for need in needs_of(question) if need.key}
+        history = {
+            need: rows
+            for run in self._cache.find([run_id])
+            if run.key.base_url == ""
+            for need, rows in run.history.items()
+            if need in needs and any(row.at == need.at for row in rows)
+        }
+        local = read(needs - history.keys())
+        if local is None:
+            return None
+        history.update(local.run.history)
+        own = {need for question in questions for need in needs_of(question, local.run)} - needs
+        more = read(own) if own else None
+        if more is not None:
+            history.update(more.run.history)
+        return replace(local, run=replace(local.run, history=history))
+
+    def _cached_or_fetched(self, asked: Asked) -> dict[int, _Known]:
+        known: dict[int, _Known] = {}
+        cached = self._find({ref.run_id for _, ref in asked.values()})
+        now = iso(self._now())
+        wanted: dict[RunKey, list[int]] = {}
+        old: dict[RunKey, CachedRun | None] = {}
+        for index, (question, ref) in asked.items():
+            run = _matching(cached.get(ref.run_id, ()), ref, self._defaults)
+            if run is not None and _is_enough(run, question, now):
+                known[index] = _Known(run)
+                self._hits[run.key] += 1
+                continue
+            key = self._key(ref, run)
+            if key is None:
+                unasked = run is None and self._fetcher is None
+                known[index] = _Known(run, failed=unasked, stale=run is not None and _has_expired(run, now))
+            else:
+                wanted.setdefault(key, []).append(index)
+                old[key] = run if run is not None and run.found else None
+        if wanted and self._fetcher is not None:
+            questions = {key: [asked[index][0] for index in indexes] for key, indexes in wanted.items()}
+            fetched = self._fetcher.fetch(
+                {
+                    key: sorted({need for question in some for need in needs_of(question)})
+                    for key, some in questions.items()
+                },
+                lambda run: all(_is_enough(run, question, now) for question in questions[run.key]),
+            )
+            for key, indexes in wanted.items():
+                run = fetched.get(key)
+                self._misses[key] += run is not None
+                kept = _Known(run) if run is not None else _Known(old[key], failed=old[key] is None, stale=True)
+                known.update(dict.fromkeys(indexes, kept))
+        return known
+
+    def _find(self, run_ids: Collection[str]) -> dict[str, list[CachedRun]]:
+        found: dict[str, list[CachedRun]] = {}
+        for run in self._cache.find(run_ids):
+            if run.key.base_url in ("", self._base_url):
+                found.setdefault(run.key.run_id, []).append(run)
+        return found
+
+    def _key(self, ref: RunRef, cached: CachedRun | None) -> RunKey | None:
+        """Whose run to ask for; None where nobody says, or where it isn't to be asked for."""
+        if self._fetcher is None:
+            return None
+        own = cached.key if cached is not None else RunKey("", "", "", ref.run_id)
+        project = ref.project or own.project or self._defaults.project
+        if not project:
+            return None
+        entity = ref.entity or own.entity or self._defaults.entity or self._fetcher.entity()
+        if not entity or not self._defaults.allows(entity, project):
+            return None
+        return RunKey(self._base_url, entity, project, ref.run_id)
+
+    def _count(self) -> None:
+        keys = self._hits.keys() | self._misses.keys()
+        used: dict[tuple[str, str, str], tuple[int, int]] = {}
+        for key in keys:
+            hits, misses = used.get(key[:3], (0, 0))
+            used[key[:3]] = hits + self._hits[key], misses + self._misses[key]
+        self._cache.count(used)
+        self._hits.clear()
+        self._misses.clear()
+
+
+def _serves(local: LocalRun, question: RunQuestion) -> bool:
+    """Whether the server could say more than the run's own folder: where its end never reached the disk."""
+    if local.complete or not local.online or question.at is None:
+        return True
+    return any(
+        row.at == question.at for need in needs_of(question, local.run) for row in local.run.history.get(need, ())
+    )
+
+
+def _matching(runs: Sequence[CachedRun], ref: RunRef, defaults: RunDefaults) -> CachedRun | None:
+    """The run that a reference means, as far as it says whose it is; None where it may be one of two."""
+    entity, project = ref.entity or defaults.entity, ref.project or defaults.project
+    mine = [
+        run
+        for run in runs
+        if (not entity or run.key.entity in ("", entity)) and (not project or run.key.project in ("", project))
+    ]
+    found = [run for run in mine if run.found]
+    if len({run.key[1:] for run in found if run.key.base_url}) > 1:
+        return None
+    return next(iter(found or mine), None)
+
+
+def _has_expired(run: CachedRun, now: str) -> bool:
+    return run.expires_at is not None and run.expires_at <= now
+
+
+def _is_enough(run: CachedRun, question: RunQuestion, now: str) -> bool:
+    if _has_expired(run, now):
+        return False
+    return not run.found or all(need in run.history for need in needs_of(question, run))

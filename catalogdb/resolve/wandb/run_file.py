@@ -1,0 +1,319 @@
+"""What a run's ``.wandb`` file says: its config and summary, and the history rows that checkpoints need.
+
+The SDK has no Python reader any more (0.31). Three records a call of ``log``: one history, two summaries. History
+items have their key in ``nested_key``, in any order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64decode, b64encode
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, BinaryIO
+
+from catalogdb.records import HistoryNeed, HistoryRow, RunFile, Stamp
+from catalogdb.resolve.wandb.json_text import BadJson, parse
+from catalogdb.resolve.wandb.record_log import FILE_HEADER, check_header, iter_records
+from catalogdb.resolve.wandb.record_types import decode_error, record_class
+from catalogdb.resolve.wandb.wire_marks import KnownMarks, mark_of, text_behind
+
+AXIS = "trainer/global_step"
+"""Lightning's name for the trainer's step; the x axis of all it logs."""
+
+SUMMARIES = 4096
+"""Summary records that are taken in together."""
+
+MAX_VALUES = 16_384
+"""Entries of a config or summary."""
+
+MAX_TEXT = 1 << 20
+"""Of one value: longer ones (tables, media) are left out."""
+
+_AXIS_MARK = mark_of([AXIS]) or b""
+_HISTORY, _SUMMARY, _CONFIG, _RUN, _EXIT = 2, 3, 5, 17, 18
+_BESIDE = frozenset({16, 19, 200})
+"""Fields of ``wandb_internal.Record``: the contents that matter, and messages that may stand before one."""
+
+Answers = dict[HistoryNeed, tuple[HistoryRow, ...]]
+Texts = dict[str, str]
+"""Key → JSON text: most values of a history are never looked at, and those aren't parsed."""
+
+Row = tuple[int, bytes]
+"""The trainer's step, and the record."""
+
+
+def read_run_file(path: str, *, known: RunFile | None, needs: Collection[HistoryNeed]) -> tuple[RunFile, Answers]:
+    """The file's content so far, and for each need the rows that answer it.
+
+    ``known`` is how far the file was read before: its reading goes on there, unless the file isn't the same any more,
+    or a need lies before that place. Raises OSError, and NotARecordLog for a file that is none.
+    """
+    with open(path, "rb") as file:  # a path is a text everywhere here
+        status = os.fstat(file.fileno())
+        stamp = Stamp(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
+        reading = _Reading(needs)
+        start = len(FILE_HEADER)
+        if known is not None and _continues(known, stamp, needs):
+            reading.resume(known.content)
+            start = known.read_to
+        elif not check_header(file):
+            return RunFile(path, stamp, 0, {}), {need: () for need in needs}
+        read_to = reading.read(file, start, stamp.size)
+        return RunFile(path, stamp, read_to, reading.content()), reading.answers()
+
+
+def _continues(known: RunFile, stamp: Stamp, needs: Collection[HistoryNeed]) -> bool:
+    if known.read_to == 0 or known.stamp.inode != stamp.inode or known.stamp.size > stamp.size:
+        return False
+    tail = known.content["tail"]
+    return all(need.key in tail and (not tail[need.key] or need.at >= tail[need.key][0][0]) for need in needs)
+
+
+class _Reading:
+    """One pass over a file's records."""
+
+    def __init__(self, needs: Collection[HistoryNeed]) -> None:
+        self._run: dict[str, Any] = {}
+        self._config: Texts = {}
+        self._summary: Texts = {}
+        self._exit: int | None = None
+        self._needs = list(needs)
+        self._steps: dict[str, list[int]] = {}
+        for need in sorted(set(needs), key=lambda need: need.at):
+            self._steps.setdefault(need.key, []).append(need.at)
+        self._tail: dict[str, list[Row]] = {key: [] for key in self._steps}
+        self._slots: dict[HistoryNeed, list[Row]] = {}
+
+    def resume(self, content: Mapping[str, Any]) -> None:
+        self._run = dict(content["run"])
+        self._config = dict(content["config"])
+        self._summary = dict(content["summary"])
+        self._exit = content["exit"]
+        for key, rows in content["tail"].items():
+            self._tail[key] = [(at, b64decode(data)) for at, data in rows]
+            for row in self._tail[key]:
+                self._keep_wanted(key, row)
+
+    def content(self) -> dict[str, Any]:
+        """``tail`` has the last rows of each key that was ever needed: where a later reading of the file goes on."""
+        return {
+            "run": self._run,
+            "config": self._config,
+            "summary": self._summary,
+            "exit": self._exit,
+            "tail": {key: [(at, b64encode(data).decode()) for at, data in rows] for key, rows in self._tail.items()},
+        }
+
+    def read(self, file: BinaryIO, start: int, end: int) -> int:
+        """Returns the offset behind the last whole record."""
+        wanted = [(key, mark_of([key]), key.rpartition(".")[2].encode()) for key in self._tail]
+        summaries: list[bytes] = []
+        read_to = start
+        for data, read_to in iter_records(file, start, end):  # noqa: B007  # the last one is returned
+            kind = _kind(data)
+            if kind == _HISTORY:
+                self._exit = None  # a run that logs hasn't ended
+                for key, mark, name in wanted:
+                    if name in data:
+                        self._history(data, key, mark)
+            elif kind == _SUMMARY:
+                summaries.append(data)
+                if len(summaries) == SUMMARIES:
+                    self._summarise(summaries)
+            elif kind in (_CONFIG, _RUN, _EXIT):
+                record = _parse(data)
+                if record is not None:
+                    self._other(kind, record)
+        self._summarise(summaries)
+        return read_to
+
+    def _summarise(self, summaries: list[bytes]) -> None:
+        """Takes records in, the last one first, and parses those alone that have a key which no later one has."""
+        known = KnownMarks()
+        changes: dict[str, str | None] = {}
+        for data in reversed(summaries):
+            if known.cover(data):
+                continue
+            record = _parse(data)
+            if record is None:
+                continue
+            for item in record.summary.update:
+                parts = list(item.nested_key)
+                changes.setdefault(item.key or ".".join(parts), item.value_json)
+                if parts:
+                    known.add(parts)
+            for item in record.summary.remove:
+                changes.setdefault(item.key or ".".join(item.nested_key), None)
+        summaries.clear()
+        for key, text in changes.items():
+            _set(self._summary, key, text)
+
+    def _other(self, kind: int, record: Any) -> None:
+        if kind == _CONFIG:
+            _update(self._config, record.config)
+        elif kind == _RUN:
+            self._start(record.run)
+        else:
+            self._exit = record.exit.exit_code
+
+    def answers(self) -> Answers:
+        """For each need the rows of the greatest step that isn't beyond it."""
+        found: Answers = {}
+        for need in self._needs:
+            steps = self._steps[need.key]
+            for step in reversed(steps[: bisect_left(steps, need.at) + 1]):
+                rows = self._slots.get(HistoryNeed(need.key, step))
+                if rows:
+                    found[need] = tuple(_row(at, data) for at, data in rows)
+                    break
+            else:
+                found[need] = ()
+        return found
+
+    def _start(self, run: Any) -> None:
+        told = {
+            "run_id": run.run_id,
+            "entity": run.entity,
+            "project": run.project,
+            "display_name": run.display_name,
+            "group": run.run_group,
+            "job_type": run.job_type,
+            "sweep": run.sweep_id,
+            "tags": list(run.tags),
+            "created": run.start_time.seconds if run.HasField("start_time") else None,
+        }
+        self._run.update({name: value for name, value in told.items() if value})
+        _update(self._config, run.config)
+        _update(self._summary, run.summary)
+
+    def _history(self, data: bytes, key: str, mark: bytes | None) -> None:
+        """A row that has ``key``: only its step is looked at, the rest waits until the row is an answer."""
+        text = text_behind(data, _AXIS_MARK) if mark is not None and mark in data else None
+        if text is None:
+            texts = _texts(data)
+            text = texts.get(AXIS) if key in texts else None
+        at = _whole(text)
+        if at is not None:
+            _keep_greatest(self._tail[key], (at, data))
+            self._keep_wanted(key, (at, data))
+
+    def _keep_wanted(self, key: str, row: Row) -> None:
+        """Each row goes into the slot of the smallest need that it may answer."""
+        steps = self._steps.get(key, [])
+        place = bisect_left(steps, row[0])
+        if place < len(steps):
+            _keep_greatest(self._slots.setdefault(HistoryNeed(key, steps[place]), []), row)
+
+
+def _keep_greatest(rows: list[Row], row: Row) -> None:
+    """Of rows those of the greatest step of the trainer: one, or several where training went over it again."""
+    if rows and rows[0][0] != row[0]:
+        if rows[0][0] > row[0]:
+            return
+        rows.clear()
+    rows.append(row)
+
+
+def _parse(data: bytes) -> Any:
+    try:
+        return record_class().FromString(data)
+    except decode_error():  # asked for when there is one
+        return None
+
+
+def _kind(data: bytes) -> int:
+    """Which content a record has: the number of its field; 0 where that can't be told."""
+    place = 0
+    while place < len(data):
+        tag, place = _varint(data, place)
+        if tag == _NUMBER:
+            _, place = _varint(data, place)
+        elif tag >> 3 in _BESIDE and tag & 7 == 2:
+            length, place = _varint(data, place)
+            place += length
+        else:
+            return tag >> 3
+    return 0
+
+
+_NUMBER = 1 << 3
+
+
+def _varint(data: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while place < len(data) and shift < 64:
+        byte = data[place]
+        place += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, place
+        shift += 7
+    return 0, len(data)
+
+
+def _texts(data: bytes) -> Texts:
+    record = _parse(data)
+    if record is None:
+        return {}
+    return {item.key or ".".join(item.nested_key): item.value_json or _typed(item) for item in record.history.item}
+
+
+def _row(at: int, data: bytes) -> HistoryRow:
+    texts = _texts(data)
+    return HistoryRow(_whole(texts.get("_step")) or 0, at, values_of(texts))
+
+
+def _update(texts: Texts, change: Any) -> None:
+    for item in change.update:
+        _set(texts, item.key or ".".join(item.nested_key), item.value_json)
+    for item in change.remove:
+        _set(texts, item.key or ".".join(item.nested_key), None)
+
+
+def _set(texts: Texts, key: str, text: str | None) -> None:
+    if text is None:
+        texts.pop(key, None)
+    elif len(text) <= MAX_TEXT and (key in texts or len(texts) < MAX_VALUES):
+        texts[key] = text
+
+
+def _typed(item: Any) -> str:
+    """The value of an item under the setting ``x_history_value_encoding="typed"``, as JSON."""
+    for name in ("integer", "number", "boolean"):
+        if item.HasField(name):
+            value = getattr(item, name)
+            return str(value).lower() if name == "boolean" else _number(value)
+    return json.dumps(item.text) if item.HasField("text") else item.json or "null"
+
+
+def _number(value: float) -> str:
+    return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(repr(value), repr(value))
+
+
+def _whole(text: str | None) -> int | None:
+    """A step: a whole number, however it is written."""
+    if text is None:
+        return None
+    if text.isdecimal() and len(text) < 19:
+        return int(text)
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return int(value) if value.is_integer() and 0 <= value < 2**63 else None
+
+
+def values_of(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Parsed; what can't be is left out."""
+    return dict(_parsed(texts))
+
+
+def _parsed(texts: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    for key, text in texts.items():
+        if len(text) <= MAX_TEXT:
+            try:
+                yield key, parse(text)
+            except BadJson:
+                continue
