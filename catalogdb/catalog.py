@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -27,6 +28,7 @@ from catalogdb.records import (
     Progress,
     Ranking,
     RevisionReport,
+    RunUse,
     ScanReport,
     SidecarWrite,
     UpgradeReport,
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
     from catalogdb.ingest import Ingest
     from catalogdb.resolve import Resolver
-    from catalogdb.runs import Runs
+    from catalogdb.runs import RefreshReport, Runs
 
 
 class Catalog:
@@ -148,6 +150,25 @@ class Catalog:
         from catalogdb.runs import open_runs  # noqa: PLC0415  # as in scan
 
         return open_runs(self._store, self._settings)
+
+    def run_use(self) -> list[RunUse]:
+        """What the cache of W&B runs holds, by server and project."""
+        return self._store.run_cache().use(now=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+
+    def refresh_runs(self, *, project: str | None = None, run: str | None = None) -> RefreshReport:
+        """Asks W&B again for cached runs, and brings their checkpoints' rows up to date. ``project`` is PROJECT or
+        ENTITY/PROJECT, ``run`` an id or ENTITY/PROJECT/ID; without either, all."""
+        from catalogdb.runs import refresh  # noqa: PLC0415  # as in scan
+
+        report = refresh(self._store, self._settings, project=project, run=run)
+        there = [root for root in report.roots if Path(root).is_dir()]
+        if there:
+            self.scan(*there)
+        return report
+
+    def clear_runs(self, *, project: str | None = None, run: str | None = None) -> int:
+        """Forgets cached runs; rows keep what they have. Returns how many."""
+        return self._store.run_cache().clear(project=project, run=run)
 
     def rank(
         self,

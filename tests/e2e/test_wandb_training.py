@@ -1,5 +1,5 @@
 """Real trainings with WandbLogger, offline: each checkpoint's row against the row that was logged at its save; from the
-run's own folder, then from the cache."""
+run's own folder, then from a server, then from the cache."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from catalogdb import Catalog
 from catalogdb.records import Checkpoint
 from catalogdb.settings import Settings, load_settings
 from tests.e2e.wandb_training import SETUPS
+from tests.wandb_runs import served
+from tests.wandb_server import KEY, WandbServer, serving
 
 pytestmark = pytest.mark.training
 
@@ -103,6 +105,44 @@ def test_the_same_rows_in_several_processes(trained: Path, settings: Settings, m
     with Catalog.open("sqlite://", settings=settings) as catalog:
         catalog.scan(trained, workers=2)
         assert [replace(row, id=0) for row in rows_of(catalog)] == alone
+
+
+def on_server(trained: Path, outputs: Path, server: WandbServer) -> None:
+    """The trees without their run folders, whose data are on the server."""
+    shutil.copytree(trained, outputs)
+    for log in outputs.glob("*/wandb/offline-run-*/*.wandb"):
+        server.add("team", "detection", served(log))
+    for folder in outputs.glob("*/wandb"):
+        shutil.rmtree(folder)
+
+
+def test_from_the_server_then_from_the_cache(
+    trained: Path, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    outputs = tmp_path / "outputs"
+    with serving() as server:
+        on_server(trained, outputs, server)
+        settings = replace(settings, wandb_base_url=server.url)
+        with Catalog.open(settings=settings) as catalog:
+            report = catalog.scan(outputs)
+            rows = rows_of(catalog)
+        assert report.problems == ()
+        assert {row.source for row in rows} == {"wandb"}
+        assert check(rows, outputs) >= 14
+        assert {row.wandb_run_id for row in rows} == {
+            f"team/detection/{run}" for run in server.runs["team", "detection"]
+        }
+        assert server.operations.count("CatalogRuns") == 1
+        assert len(server.operations) <= 4
+        server.forget()
+        with Catalog.open(settings=settings) as catalog:
+            catalog.scan(outputs, full=True)
+            assert rows_of(catalog) == rows
+        assert server.operations == []
+    with Catalog.open(settings=settings) as catalog:
+        catalog.scan(outputs, full=True)
+        assert rows_of(catalog) == rows, "the server is down, and isn't needed"
 
 
 def test_a_folder_that_is_gone_is_remembered(trained: Path, tmp_path: Path, settings: Settings) -> None:
