@@ -23,7 +23,13 @@ def test_a_pipe_gets_plain_text(ask: Run) -> None:
     assert max(map(len, ended.lines)) == 100
     assert "  • run_042: ★ 0.768143 at global_step 70" in ended.lines
     assert [line for line in ended.lines if "★" in line and "│" in line]
-    assert ended.err.splitlines() == ["8 checkpoints aren't drawn: global_step unknown, or no val/hmean measured there"]
+    assert ended.err == ""
+
+
+def test_what_is_not_drawn_is_counted(ask: Run) -> None:
+    ended = ask("plot", "-m", "hmean")
+    assert ended.code == 0
+    assert ended.err.splitlines() == ["16 checkpoints aren't drawn: global_step unknown, or no hmean measured there"]
 
 
 @pytest.mark.parametrize("no_color", [False, True])

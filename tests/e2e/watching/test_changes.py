@@ -76,11 +76,13 @@ def test_a_file_that_is_overwritten_loses_its_old_metrics_at_once(watcher: Watch
     writing = script(OVERWRITE, run / "last.ckpt", 4, new)
     wait_until(lambda: watcher.rows()["run/checkpoints/last.ckpt"].state == "writing", seconds=4)
     noticed = time.monotonic() - began
-    while writing.poll() is None:
+    whole = new.stat().st_size
+    while (run / "last.ckpt").stat().st_size < whole:
         row = watcher.rows()["run/checkpoints/last.ckpt"]
-        if writing.poll() is None:
+        if (run / "last.ckpt").stat().st_size < whole:
             assert row.state == "writing", f"{row.state} in the middle of its write, noticed after {noticed:.2f} s"
         time.sleep(0.05)
+    assert writing.wait(timeout=20) == 0
     row = watcher.assert_true()["run/checkpoints/last.ckpt"]
     assert (row.state, row.epoch) == ("ready", 4)
     assert "val/hmean" not in row.metrics, "the sidecar is about the file that was there before"
