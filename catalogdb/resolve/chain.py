@@ -25,7 +25,7 @@ from catalogdb.records import (
 from catalogdb.resolve.base import Hints, Resolver
 from catalogdb.resolve.headline import headline_fields
 from catalogdb.resolve.params import merge_params
-from catalogdb.resolve.trust import COMPARED, difference, disagreements, prefer, rank
+from catalogdb.resolve.trust import COMPARED, COUNTERS, difference, disagreements, prefer, rank, states_itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ def merge(
             problems.extend(_differences(candidate, fields, metrics, finding))
         in_order = len(params) < 2 and carrier == "yaml"  # nothing counts more than the first tier
         fields = prefer(fields, finding.fields, same_order=in_order) if fields else dict(finding.fields)
+        _keep_own_counters(fields, finding.fields)
         metrics = prefer(metrics, finding.metrics, same_order=in_order) if metrics else dict(finding.metrics)
         params.append(finding.params)
     for field, value in headline_fields(metrics):
@@ -184,6 +185,16 @@ def _differences(
     for name, one, other in found:
         drift = DRIFT if "sidecar" in (one.origin.role, other.origin.role) else ""
         yield Problem(candidate.path, other.origin.tier, f"{drift}{difference(name, one, other)}; the first counts")
+
+
+def _keep_own_counters(fields: dict[str, Value], said: Mapping[str, Value]) -> None:
+    """A sidecar of the very step may count epochs from another number: the file's own epoch stands in the row."""
+    for name in COUNTERS:
+        own, counted = said.get(name), fields.get(name)
+        if own is None or counted is None or own.value == counted.value:
+            continue
+        if counted.origin.role == "sidecar" and states_itself(name, own):
+            fields[name] = own
 
 
 def _merged(params: Sequence[tuple[ParamGroup, ...]]) -> tuple[ParamGroup, ...]:

@@ -43,6 +43,9 @@ RANKS: Mapping[tuple[OriginRole, Scope], int] = {
 COMPARED = frozenset({"epoch", "global_step", *HEADLINES})
 """Fields that are numbers of one step. Others differ by their nature: a folder's name is no experiment's."""
 
+COUNTERS = ("epoch", "global_step")
+"""What a checkpoint states of itself as nobody else can: its own header counts more than the sidecar beside it."""
+
 SAME = 1e-6
 """Numbers this close, relatively, are one number: scores pass through 32 bits."""
 
@@ -65,6 +68,11 @@ def rank(origin: Origin) -> int:
     return RANKS[origin.role, origin.scope]
 
 
+def states_itself(name: str, value: Value) -> bool:
+    """Whether this is a counter in the checkpoint's own header."""
+    return value.origin.role == "header" and name in COUNTERS
+
+
 def prefer(first: Mapping[str, Value], second: Mapping[str, Value], *, same_order: bool = False) -> dict[str, Value]:
     """Both, each name with the value that counts more; ``first`` where they count the same.
 
@@ -83,6 +91,8 @@ def disagreements(first: Mapping[str, Value], second: Mapping[str, Value]) -> li
     found = []
     for name in sorted(name for name in first.keys() & second.keys() if first[name].value != second[name].value):
         one, other = sorted((first[name], second[name]), key=lambda value: rank(value.origin))
+        if one.origin.role == "sidecar" and states_itself(name, other):
+            one, other = other, one
         if one.origin.scope == other.origin.scope == "checkpoint" and not agree(one, other):
             found.append((name, one, other))
     return found

@@ -113,7 +113,8 @@ def test_stale_ones(tmp_path: Path, run: Run) -> None:
     assert found[str(best)][0]["reason"] == (
         "is about global_step 80, but the checkpoint is of global_step 10; its metrics are not used"
     )
-    assert found[str(other)][0]["reason"] == "epoch is 7 by the sidecar, but 1 by the file; the first counts"
+    assert found[str(other)][0]["reason"] == "epoch is 1 by the file, but 7 by the sidecar; the first counts"
+    assert_true(tmp_path)
 
 
 def test_stale_ones_leave_nothing(tmp_path: Path, run: Run) -> None:

@@ -289,6 +289,14 @@ def test_epochs_and_steps_are_compared_as_well_and_names_are_not() -> None:
     ]
 
 
+@pytest.mark.parametrize(("said", "counts"), [(SIDECAR, HEADER_SAYS), (EMBEDDED, EMBEDDED)])
+def test_the_file_s_own_epoch_counts_more_than_a_sidecar_s(said: Value, counts: Value) -> None:
+    both = {"epoch": said}, {"epoch": HEADER_SAYS}
+    resolution = resolve(Answer("yaml", Finding(both[0])), Answer("legacy", Finding(both[1])))
+    assert resolution.fields["epoch"] == counts
+    assert len(resolution.problems) == 1
+
+
 def test_a_headline_follows_all_tiers_metrics_and_never_beats_one_that_was_written_down() -> None:
     header_says = Answer("legacy", finding("legacy", metrics={"cleval/hmean": 0.7, "cleval/recall": 0.6}))
     resolution = resolve(Answer("yaml", finding("yaml", hmean=0.1, metrics={"val/recall": 0.2})), header_says)
