@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -157,13 +158,17 @@ class Catalog:
 
     def refresh_runs(self, *, project: str | None = None, run: str | None = None) -> RefreshReport:
         """Asks W&B again for cached runs, and brings their checkpoints' rows up to date. ``project`` is PROJECT or
-        ENTITY/PROJECT, ``run`` an id or ENTITY/PROJECT/ID; without either, all."""
+        ENTITY/PROJECT, ``run`` an id or ENTITY/PROJECT/ID; without either, all.
+
+        Raises UsageError for what names no run, and where there is no API key.
+        """
         from catalogdb.runs import refresh  # noqa: PLC0415  # as in scan
 
         report = refresh(self._store, self._settings, project=project, run=run)
         there = [root for root in report.roots if Path(root).is_dir()]
         if there:
-            self.scan(*there)
+            offline = self._settings.offline or report.unanswered > 0  # a server that fails isn't asked twice
+            Catalog(self._store, replace(self._settings, offline=offline)).scan(*there)
         return report
 
     def clear_runs(self, *, project: str | None = None, run: str | None = None) -> int:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from catalogdb.records import Problem, RunKey
+from catalogdb.errors import UsageError
+from catalogdb.records import Problem, RunKey, RunRef
 from catalogdb.resolve.wandb import (
     Client,
     Fetcher,
@@ -45,7 +46,10 @@ def open_runs(store: Store, settings: Settings, *, environ: Mapping[str, str] | 
 
 @dataclass(frozen=True, slots=True)
 class RefreshReport:
-    """Runs that were asked for again; ``gone`` of them W&B no longer has; ``roots`` hold their checkpoints."""
+    """Runs that were asked for again: ``fetched``, or ``gone`` where W&B doesn't give them (any more).
+
+    ``roots`` hold their checkpoints, which the next scan looks at again.
+    """
 
     asked: int
     fetched: int
@@ -53,33 +57,49 @@ class RefreshReport:
     roots: tuple[str, ...]
     problems: tuple[Problem, ...]
 
+    @property
+    def unanswered(self) -> int:
+        return self.asked - self.fetched - self.gone
+
 
 def refresh(store: Store, settings: Settings, *, project: str | None, run: str | None) -> RefreshReport:
     """Asks again for cached runs, finished ones as well, and marks their checkpoints for another look.
 
-    A run that isn't cached is asked for where it is named whole. Without a key, or offline, only marks.
+    A run that isn't cached is asked for where it is known whose it is. Offline only marks. Raises UsageError for what
+    names no run, and where there is no key to ask with.
     """
+    named = None if run is None else parse_run(run, "config")
+    if run is not None and named is None:
+        raise UsageError(f"{run!r}: names no run; write its id, or ENTITY/PROJECT/ID")
     cache = store.run_cache()
-    fetcher, _, base_url = _server(store, settings, None)
-    keys = {key._replace(base_url=base_url): key for key in cache.keys(project=project, run=run)}
-    named = parse_run(run, "config") if run is not None else None
-    if named is not None and named.entity and named.project:
-        keys.setdefault(RunKey(base_url, named.entity, named.project, named.run_id), RunKey("", "", "", ""))
-    whole = [key for key in keys if key.entity and key.project]
-    known = {found.key: found for found in cache.find({key.run_id for key in whole})}
-    needs = {key: sorted(known[key].history) if key in known else [] for key in whole}
-    fetched = {}
-    problems: list[Problem] = []
-    if fetcher is not None:
-        try:
-            fetched = fetcher.fetch(needs, lambda found: False, forget_history=True)
-        finally:
-            fetcher.close()
-        problems = fetcher.problems
+    fetcher, defaults, base_url = _server(store, settings, None)
+    if fetcher is None:
+        if not settings.wandb_offline:
+            raise UsageError("no API key for W&B; set WANDB_API_KEY, or call wandb login")
+        return RefreshReport(0, 0, 0, tuple(cache.recheck(project=project, run=run)), ())
+    keys = dict.fromkeys(key._replace(base_url=base_url) for key in cache.keys(project=project, run=run))
+    try:
+        if named is not None and not keys:
+            keys[_completed(named, project, defaults, fetcher)] = None
+        whole = [key for key in keys if key.entity and key.project and defaults.allows(key.entity, key.project)]
+        known = {found.key: sorted(found.history) for found in cache.find({key.run_id for key in whole})}
+        needs = {key: known.get(key, []) for key in whole}
+        fetched = fetcher.fetch(needs, lambda found: False, forget_history=True)
+    finally:
+        fetcher.close()
     roots = cache.recheck(project=project, run=run)
     gone = sum(not found.found for found in fetched.values())
-    asked = len(whole) if fetcher is not None else 0
-    return RefreshReport(asked, len(fetched) - gone, gone, tuple(roots), tuple(problems))
+    return RefreshReport(len(whole), len(fetched) - gone, gone, tuple(roots), tuple(fetcher.problems))
+
+
+def _completed(named: RunRef, project: str | None, defaults: RunDefaults, fetcher: Fetcher) -> RunKey:
+    """Whose a run is, as far as somebody says; what nobody says is empty."""
+    stated_entity, _, stated = (project or "").rpartition("/")
+    whose = named.project or stated or defaults.project
+    entity = named.entity or stated_entity or defaults.entity
+    if whose and not entity:
+        entity = fetcher.entity()
+    return RunKey(fetcher.base_url, entity, whose, named.run_id)
 
 
 def _server(

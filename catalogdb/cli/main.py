@@ -40,6 +40,7 @@ _COMMANDS = {
     "plot": ("catalogdb.cli.plot", "Draw a metric over the steps of training."),
     "sql": ("catalogdb.cli.sql", "Ask the catalog in SQL, read-only."),
     "status": ("catalogdb.cli.status", "Show what the catalog holds."),
+    "wandb": ("catalogdb.cli.wandb", "Look after the cached runs of Weights & Biases."),
     "db": ("catalogdb.cli.db", "Look after the catalog's file."),
     "demo": ("catalogdb.cli.demo", "Lay out a small outputs tree to try everything on."),
 }
