@@ -69,15 +69,18 @@ class CandidateReader:
         self._clock = clock
 
     def read_pieces(self, pieces: Iterable[Sequence[Candidate]]) -> Iterator[list[Reading]]:
-        for piece in pieces:
-            yield [self.read(candidate) for candidate in piece]
+        return map(self.read_piece, pieces)
+
+    def read_piece(self, candidates: Sequence[Candidate]) -> list[Reading]:
+        """A few candidates together: those that a glance suffices for step by step, then each other one by itself."""
+        glanced = {} if self._full else self._glance_at(candidates)
+        return [glanced.get(place) or self._read_whole(candidate) for place, candidate in enumerate(candidates)]
 
     def read(self, candidate: Candidate) -> Reading:
+        return self.read_piece([candidate])[0]
+
+    def _read_whole(self, candidate: Candidate) -> Reading:
         try:
-            if not self._full and not candidate.is_folder:
-                reading = self._glance(candidate)
-                if reading is not None:
-                    return reading
             header = unfinished(read_header(candidate.path), candidate)
         except FileNotFoundError:
             return Reading(candidate)
@@ -97,26 +100,21 @@ class CandidateReader:
         question = self._questions.ask(reading.candidate, header, reading.resolution)
         return reading if question is None else replace(reading, question=question)
 
-    def _glance(self, candidate: Candidate) -> Reading | None:
-        """The fast path: a record in the file, or a sidecar that agrees with its epoch and step, without fault.
+    def _glance_at(self, candidates: Sequence[Candidate]) -> dict[int, Reading]:
+        """The fast path, by place: a record in the file, or a sidecar that agrees with its epoch and step, without
+        fault.
 
-        None where it isn't to be taken: a sidecar alone has to have the monitored metric as well, since without it the
-        file's own score counts.
+        What isn't to be taken is left out: a sidecar alone has to have the monitored metric as well, since without it
+        the file's own score counts.
         """
-        header = glance(candidate.path)
-        if header is None or candidate.source("marker") is not None:
-            return None
-        if header.embedded is None and candidate.source("sidecar") is None:
-            return None
-        answers = self._chain.ask(candidate, header)
-        found = [answer.finding for answer in answers if answer.tier == "yaml" and answer.finding is not None]
-        if not found or any(finding.problems for finding in found):
-            return None
-        if header.embedded is None:
-            monitor = found[0].fields.get("monitor")
-            if monitor is None or monitor.value not in found[0].metrics:
-                return None
-        return self._merged(candidate, header, answers)
+        headers = {place: header for place, each in enumerate(candidates) if (header := _glance(each)) is not None}
+        asked = [(candidates[place], header) for place, header in headers.items()]
+        answers = zip(headers.items(), self._chain.ask_all(asked), strict=True)
+        return {
+            place: self._merged(candidates[place], header, said)
+            for (place, header), said in answers
+            if _suffices(header, said)
+        }
 
     def _merged(self, candidate: Candidate, header: CheckpointHeader, answers: tuple[Answer, ...]) -> Reading:
         state = state_of(header.state, candidate.stamp, now=self._clock())
@@ -124,6 +122,27 @@ class CandidateReader:
         if not resolution.failed:
             return Reading(candidate, header.state, header.reason, resolution)
         return Reading(candidate, header.state, header.reason, resolution, answers, header)
+
+
+def _glance(candidate: Candidate) -> CheckpointHeader | None:
+    """What a glance at the file gives; None where there is nothing to hold it against, or the whole is wanted."""
+    if candidate.is_folder or candidate.source("marker") is not None:
+        return None
+    try:
+        header = glance(candidate.path)
+    except OSError:
+        return None
+    if header is None or (header.embedded is None and candidate.source("sidecar") is None):
+        return None
+    return header
+
+
+def _suffices(header: CheckpointHeader, answers: Sequence[Answer]) -> bool:
+    found = [answer.finding for answer in answers if answer.tier == "yaml" and answer.finding is not None]
+    if not found or any(finding.problems for finding in found):
+        return False
+    monitor = found[0].fields.get("monitor")
+    return header.embedded is not None or (monitor is not None and monitor.value in found[0].metrics)
 
 
 def _is_sound(candidate: Candidate, header: CheckpointHeader, known: Resolution) -> bool:

@@ -135,7 +135,7 @@ def _be_reader(reader: CandidateReader, requests: int, answers: int, foreign: It
             os.close(descriptor)
         encoder = ReadingEncoder()
         while (message := _read(requests)) is not None:
-            _write(answers, encoder.encode([reader.read(candidate) for candidate in decode_candidates(message)]))
+            _write(answers, encoder.encode(reader.read_piece(decode_candidates(message))))
         code = 0
     except BrokenPipeError:
         code = 0
