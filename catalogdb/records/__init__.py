@@ -1,0 +1,106 @@
+"""The frozen records that travel between the stages: discovery, formats, resolve, store, query, faces."""
+
+from catalogdb.records.answers import Curve, Curves, DiskUse, Point, Ranking
+from catalogdb.records.candidate import Candidate, Place, Source, Stamp, sidecar_path
+from catalogdb.records.checkpoint import Checkpoint
+from catalogdb.records.checks import Fault, FaultKind, SidecarAction, SidecarWrite
+from catalogdb.records.differences import Comparison, Difference, DifferenceKind
+from catalogdb.records.facts import Facts, FactsReport
+from catalogdb.records.header import CheckpointHeader, LoopProgress, ModelIdentity, MonitorState, TensorInfo, Weights
+from catalogdb.records.resolution import FIELD_NAMES, Finding, Problem, Resolution
+from catalogdb.records.revisions import RevisionReport, UpgradeReport
+from catalogdb.records.runs import (
+    CachedRun,
+    HistoryNeed,
+    HistoryRow,
+    RunFile,
+    RunKey,
+    RunQuestion,
+    RunRef,
+    RunScore,
+    RunSource,
+    RunUse,
+)
+from catalogdb.records.scan import Change, ChangeKind, Progress, ScanReport
+from catalogdb.records.terms import (
+    CHECKPOINT_SUFFIXES,
+    DRIFT,
+    EMBEDDED_KEY,
+    TIERS,
+    HeaderState,
+    Mode,
+    OriginRole,
+    Scalar,
+    Scope,
+    SourceRole,
+    State,
+    Tier,
+)
+from catalogdb.records.values import Origin, Param, ParamGroup, Shape, Value, Values
+
+__all__ = [
+    "CHECKPOINT_SUFFIXES",
+    "DRIFT",
+    "EMBEDDED_KEY",
+    "FIELD_NAMES",
+    "TIERS",
+    "CachedRun",
+    "Candidate",
+    "Change",
+    "ChangeKind",
+    "Checkpoint",
+    "CheckpointHeader",
+    "Comparison",
+    "Curve",
+    "Curves",
+    "Difference",
+    "DifferenceKind",
+    "DiskUse",
+    "Facts",
+    "FactsReport",
+    "Fault",
+    "FaultKind",
+    "Finding",
+    "HeaderState",
+    "HistoryNeed",
+    "HistoryRow",
+    "LoopProgress",
+    "Mode",
+    "ModelIdentity",
+    "MonitorState",
+    "Origin",
+    "OriginRole",
+    "Param",
+    "ParamGroup",
+    "Place",
+    "Point",
+    "Problem",
+    "Progress",
+    "Ranking",
+    "Resolution",
+    "RevisionReport",
+    "RunFile",
+    "RunKey",
+    "RunQuestion",
+    "RunRef",
+    "RunScore",
+    "RunSource",
+    "RunUse",
+    "Scalar",
+    "ScanReport",
+    "Scope",
+    "Shape",
+    "SidecarAction",
+    "SidecarWrite",
+    "Source",
+    "SourceRole",
+    "Stamp",
+    "State",
+    "TensorInfo",
+    "Tier",
+    "UpgradeReport",
+    "Value",
+    "Values",
+    "Weights",
+    "sidecar_path",
+]

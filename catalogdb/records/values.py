@@ -1,0 +1,129 @@
+"""Values with their origins, and how many checkpoints share them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from catalogdb.records.terms import OriginRole, Scalar, Scope, Tier
+
+
+class Origin(NamedTuple):
+    """Where a value comes from.
+
+    ``path`` is relative to the checkpoint's folder for a file beside it, the run for W&B, and empty where the
+    checkpoint's own name says which file it is (embedded, header, sidecar, name); ``key`` is the place inside it.
+    """
+
+    tier: Tier
+    role: OriginRole
+    path: str
+    key: str
+    scope: Scope
+
+    def describe(self, file_name: str, sidecar_name: str) -> dict[str, str]:
+        """As users see it: ``{"tier", "source", "scope", "key"}``."""
+        named = {"embedded": file_name, "header": file_name, "name": file_name, "sidecar": sidecar_name}
+        source = named.get(self.role, self.path)
+        return {"tier": self.tier, "source": source, "scope": self.scope, "key": self.key}
+
+
+class Value(NamedTuple):
+    """A value with its origin."""
+
+    value: Any
+    origin: Origin
+
+
+class Param(NamedTuple):
+    """A typed parameter with its origin. ``name`` is dotted."""
+
+    name: str
+    value: Scalar
+    origin: Origin
+
+
+class Shape:
+    """The names of some values, and where each of them comes from: what many checkpoints have in common.
+
+    Shapes are told apart by identity, which costs nothing; two that are equal may be one or not.
+    """
+
+    __slots__ = ("names", "origins", "places")
+
+    def __init__(self, names: tuple[str, ...], origins: tuple[Origin, ...]) -> None:
+        self.names = names
+        self.origins = origins
+        self.places = {name: place for place, name in enumerate(names)}
+
+
+class Values(Mapping[str, Value]):
+    """Values by name, as a shape and what fills it."""
+
+    __slots__ = ("content", "shape")
+
+    def __init__(self, shape: Shape, content: tuple[Any, ...]) -> None:
+        self.shape = shape
+        self.content = content
+
+    @classmethod
+    def of(cls, known: Mapping[str, Value]) -> Values:
+        """The same values. Those with the same names and the very same origins get one shape."""
+        if isinstance(known, Values):
+            return known
+        names = tuple(known)
+        origins = [value[1] for value in known.values()]
+        key = names, tuple(map(id, origins))
+        shape = _shapes.get(key)
+        if shape is None:
+            if len(_shapes) >= MAX_SHAPES:
+                _shapes.clear()
+            shape = _shapes[key] = Shape(names, tuple(origins))
+        return cls(shape, tuple([value[0] for value in known.values()]))
+
+    def __getitem__(self, name: str) -> Value:
+        place = self.shape.places[name]
+        return Value(self.content[place], self.shape.origins[place])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shape.names)
+
+    def __len__(self) -> int:
+        return len(self.content)
+
+    def __repr__(self) -> str:
+        return f"Values({dict(self)!r})"
+
+
+MAX_SHAPES = 4096
+
+
+_shapes: dict[tuple[tuple[str, ...], tuple[int, ...]], Shape] = {}
+"""Shapes by names and identities of origins, which they keep alive."""
+
+
+class ParamGroup:
+    """Parameters that belong together, a section of a config say: groups of equal digest are stored once.
+
+    A group that many checkpoints share is one object, so that it costs each of them next to nothing: groups are told
+    apart by identity, and the digest is made when first needed.
+    """
+
+    __slots__ = ("_digest", "params")
+
+    def __init__(self, params: tuple[Param, ...], digest: str | None = None) -> None:
+        self.params = params
+        self._digest = digest
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal names, values with their types, and origins."""
+        if self._digest is None:
+            content = sorted([(name, value, *origin) for name, value, origin in self.params])
+            self._digest = blake2b(json.dumps(content).encode("ascii"), digest_size=16).hexdigest()
+        return self._digest
+
+    def __repr__(self) -> str:
+        return f"ParamGroup({self.params!r})"
