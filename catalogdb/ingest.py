@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 LOOKAHEAD = 20_000
 """Candidates a scan holds at once: a move is recognised within them, and most trees are smaller."""
 
-PIECE = 64
-"""Checkpoints that are read together."""
-
 BATCH = 1024
 """Checkpoints per transaction, where they are read as quickly as that."""
 
@@ -297,10 +294,8 @@ class Ingest:
         batch: list[Changed] = []
         read: list[Reading] = []
         since = time.monotonic()
-        pieces = [changed[start : start + PIECE] for start in range(0, len(changed), PIECE)]
-        candidates = ([candidate for candidate, _, _ in piece] for piece in pieces)
-        for piece, readings in zip(pieces, reader.read_pieces(candidates), strict=True):
-            batch += piece
+        for part, readings in reader.read_all([candidate for candidate, _, _ in changed]):
+            batch += changed[part]
             read += readings
             if len(batch) >= BATCH or time.monotonic() - since > BATCH_SECONDS:
                 yield batch, read

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from catalogdb.formats.glance import glance
-from catalogdb.formats.header import read_header
+from catalogdb.formats.header import OpenedCheckpoint, read_header
 from catalogdb.formats.limits import Limits
 
-__all__ = ["Limits", "glance", "read_header"]
+__all__ = ["Limits", "OpenedCheckpoint", "read_header"]

@@ -53,22 +53,17 @@ END_OF_PICKLE = b"u."
 """SETITEMS, STOP: with them what stands before AFTER_RECORD is a pickle of its own."""
 
 
-def glance(path: str) -> CheckpointHeader | None:
-    """Epoch, step and version of a whole Lightning checkpoint; None for anything else, which wants ``read_header``.
+def glance(descriptor: int, size: int) -> CheckpointHeader | None:
+    """Epoch, step and version of a whole Lightning checkpoint; None for anything else, which wants its header read.
 
-    Raises OSError where the file can't be read.
+    Of an open file of ``size`` bytes. Raises OSError where it can't be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        size = os.fstat(descriptor).st_size
-        if size < SMALLEST:
-            return None
-        start = os.pread(descriptor, START, 0)
-        end = os.pread(descriptor, END.size, size - END.size)
-        if RECORD in start and AFTER_RECORD not in start:
-            start = os.pread(descriptor, LONG_START, 0)
-    finally:
-        os.close(descriptor)
+    if size < SMALLEST:
+        return None
+    start = os.pread(descriptor, START, 0)
+    end = os.pread(descriptor, END.size, size - END.size)
+    if RECORD in start and AFTER_RECORD not in start:
+        start = os.pread(descriptor, LONG_START, 0)
     if not _is_whole(end, size):
         return None
     return _read_beginning(start)

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from catalogdb.formats.container import Container
 from catalogdb.formats.contents import read_contents
 from catalogdb.formats.folder import read_folder
+from catalogdb.formats.glance import glance
 from catalogdb.formats.index import read_index
 from catalogdb.formats.limits import DEFAULT, Limits
 from catalogdb.formats.nemo import read_tar
@@ -28,6 +29,41 @@ OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 """Non-blocking: opening a FIFO would otherwise wait for a writer."""
 
 
+class OpenedCheckpoint:
+    """A checkpoint by its path, a file or a folder, for a look at its start and for its header: opened once for both,
+    when first needed, and closed at the end of its ``with``.
+
+    Its methods raise OSError where it can't be opened or read.
+    """
+
+    def __init__(self, path: str, *, limits: Limits = DEFAULT) -> None:
+        self._path = path
+        self._limits = limits
+        self._opened: int | None = None
+
+    def __enter__(self) -> OpenedCheckpoint:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._opened is not None:
+            os.close(self._opened)
+            self._opened = None
+
+    def _descriptor(self) -> int:
+        if self._opened is None:
+            self._opened = os.open(self._path, OPEN_FLAGS)
+        return self._opened
+
+    def glance(self) -> CheckpointHeader | None:
+        """Epoch, step and version of a whole Lightning file; None for anything else, which wants its header read."""
+        status = os.fstat(self._descriptor())
+        return glance(self._descriptor(), status.st_size) if stat.S_ISREG(status.st_mode) else None
+
+    def header(self) -> CheckpointHeader:
+        """As ``read_header``. A folder that is no checkpoint is an IsADirectoryError."""
+        return _identified(_read_opened(self._descriptor(), self._path, self._limits, folders=True))
+
+
 def read_header(checkpoint: str | BinaryIO, *, limits: Limits = DEFAULT) -> CheckpointHeader:
     """What a checkpoint says about itself: a file or a folder by its path, or an open file. Nothing in it is executed.
 
@@ -35,26 +71,33 @@ def read_header(checkpoint: str | BinaryIO, *, limits: Limits = DEFAULT) -> Chec
     folder that is no checkpoint is an IsADirectoryError); whatever it holds ends in a header with a state and a reason.
     """
     if not isinstance(checkpoint, str):
-        header = read_source(ByteSource.of_file(checkpoint, limits))
-    else:
-        header = _read_path(checkpoint, limits, folders=True)
+        return _identified(read_source(ByteSource.of_file(checkpoint, limits)))
+    with OpenedCheckpoint(checkpoint, limits=limits) as opened:
+        return opened.header()
+
+
+def _identified(header: CheckpointHeader) -> CheckpointHeader:
     model = identify(header.tensors) if header.model is None else None
     return header if model is None else replace(header, model=model)
 
 
-def _read_path(path: str, limits: Limits, *, folders: bool = False, beside: bool = True) -> CheckpointHeader:
-    """``folders`` and ``beside``: whether a folder is looked into, and files beside this one. What a folder or an index
-    names is read without: neither can lead on, or back to itself."""
+def _read_path(path: str, limits: Limits, *, beside: bool = True) -> CheckpointHeader:
+    """Of what a folder or an index names. ``beside``: whether files beside it are looked into. Neither can lead on, or
+    back to itself."""
     fd = os.open(path, OPEN_FLAGS)
     try:
-        status = os.fstat(fd)
-        if folders and stat.S_ISDIR(status.st_mode):
-            return read_folder(path, partial(_read_path, limits=limits), limits)
-        if not stat.S_ISREG(status.st_mode):
-            return CheckpointHeader(None, "foreign", "not a regular file")
-        return read_source(ByteSource.of_descriptor(fd, status.st_size, limits), path if beside else None)
+        return _read_opened(fd, path, limits, beside=beside)
     finally:
         os.close(fd)
+
+
+def _read_opened(fd: int, path: str, limits: Limits, *, folders: bool = False, beside: bool = True) -> CheckpointHeader:
+    status = os.fstat(fd)
+    if folders and stat.S_ISDIR(status.st_mode):
+        return read_folder(path, partial(_read_path, limits=limits), limits)
+    if not stat.S_ISREG(status.st_mode):
+        return CheckpointHeader(None, "foreign", "not a regular file")
+    return read_source(ByteSource.of_descriptor(fd, status.st_size, limits), path if beside else None)
 
 
 def read_source(source: ByteSource, path: str | None = None) -> CheckpointHeader:

@@ -18,6 +18,9 @@ CHUNK = 1 << 20
 MAX_LINE = 1 << 20
 """A longer line is passed over."""
 
+MAX_KEPT = 16 << 20
+"""A file up to this size is kept as it was read; of a larger one, the lines that are asked for are read again."""
+
 
 class Asked(NamedTuple):
     """Whose metrics are asked for. ``row`` and ``row_epoch`` are the step and the 0-based epoch under which training
@@ -104,9 +107,19 @@ class LineFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self.index = LineIndex()
+        self._content: bytearray | None = bytearray()
         self._end = 0
         self._inode = 0
         self._last = b""
+
+    @property
+    def kept(self) -> int:
+        """Bytes of it that are kept."""
+        return len(self._content or b"")
+
+    def let_go(self) -> None:
+        """Keeps no more of it than the index: its lines are read where they are asked for."""
+        self._content = None
 
     def refresh(self) -> None:
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -117,6 +130,7 @@ class LineFile:
                 self._inode = status.st_ino
             for offset, line in _whole_lines(descriptor, self._end):
                 self.take(offset, line)
+                self._keep(offset, line)
                 self._end = offset + len(line)
                 self._last = line[-64:]
         finally:
@@ -129,8 +143,16 @@ class LineFile:
         before = self._end - len(self._last)
         return os.pread(descriptor, len(self._last), before) == self._last
 
+    def _keep(self, offset: int, line: bytes) -> None:
+        content = self._content
+        if content is not None and offset == len(content) and offset + len(line) <= MAX_KEPT:
+            content += line
+        else:
+            self._content = None
+
     def _begin_anew(self) -> None:
         self.index = LineIndex()
+        self._content = bytearray()
         self._end = 0
         self._last = b""
 
@@ -152,6 +174,9 @@ class LineFile:
         offsets = self.index.lines_of(asked.row, asked.row_epoch)
         if not offsets:
             return {}
+        if self._content is not None:
+            content = self._content
+            return unambiguous(self.values(bytes(content[at : content.find(b"\n", at)])) for at in offsets)
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             return unambiguous(self.values(_line_at(descriptor, offset)) for offset in offsets)

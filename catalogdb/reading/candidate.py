@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from catalogdb.discovery import state_of
-from catalogdb.formats import glance, read_header
+from catalogdb.formats import OpenedCheckpoint
+from catalogdb.reading.pieces import in_pieces
 from catalogdb.records import Candidate, CheckpointHeader, Finding, HeaderState, Resolution, RunQuestion, Tier
 from catalogdb.resolve import Answer, ResolverChain, merge
 
@@ -39,9 +41,10 @@ class Reading:
 
 
 class Reader(Protocol):
-    """Reads candidates, some at a time, in order."""
+    """Reads candidates, some at a time."""
 
-    def read_pieces(self, pieces: Iterable[Sequence[Candidate]]) -> Iterator[list[Reading]]: ...
+    def read_all(self, candidates: Sequence[Candidate]) -> Iterator[tuple[slice, list[Reading]]]:
+        """Each candidate once: which of them, and what was read of them."""
 
 
 class Questions(Protocol):
@@ -68,20 +71,27 @@ class CandidateReader:
         self._full = full
         self._clock = clock
 
-    def read_pieces(self, pieces: Iterable[Sequence[Candidate]]) -> Iterator[list[Reading]]:
-        return map(self.read_piece, pieces)
+    def read_all(self, candidates: Sequence[Candidate]) -> Iterator[tuple[slice, list[Reading]]]:
+        for piece in in_pieces(candidates):
+            yield piece.part, self.read_piece(candidates[piece.part])
 
     def read_piece(self, candidates: Sequence[Candidate]) -> list[Reading]:
         """A few candidates together: those that a glance suffices for step by step, then each other one by itself."""
-        glanced = {} if self._full else self._glance_at(candidates)
-        return [glanced.get(place) or self._read_whole(candidate) for place, candidate in enumerate(candidates)]
+        with ExitStack() as until_read:
+            files = [until_read.enter_context(OpenedCheckpoint(candidate.path)) for candidate in candidates]
+            glanced = {} if self._full else self._glance_at(candidates, files)
+            return [
+                glanced.get(place) or self._read_whole(candidate, file)
+                for place, (candidate, file) in enumerate(zip(candidates, files, strict=True))
+            ]
 
     def read(self, candidate: Candidate) -> Reading:
         return self.read_piece([candidate])[0]
 
-    def _read_whole(self, candidate: Candidate) -> Reading:
+    def _read_whole(self, candidate: Candidate, file: OpenedCheckpoint) -> Reading:
         try:
-            header = unfinished(read_header(candidate.path), candidate)
+            with file:
+                header = unfinished(file.header(), candidate)
         except FileNotFoundError:
             return Reading(candidate)
         except OSError as error:
@@ -100,14 +110,15 @@ class CandidateReader:
         question = self._questions.ask(reading.candidate, header, reading.resolution)
         return reading if question is None else replace(reading, question=question)
 
-    def _glance_at(self, candidates: Sequence[Candidate]) -> dict[int, Reading]:
+    def _glance_at(self, candidates: Sequence[Candidate], files: Sequence[OpenedCheckpoint]) -> dict[int, Reading]:
         """The fast path, by place: a record in the file, or a sidecar that agrees with its epoch and step, without
         fault.
 
         What isn't to be taken is left out: a sidecar alone has to have the monitored metric as well, since without it
         the file's own score counts.
         """
-        headers = {place: header for place, each in enumerate(candidates) if (header := _glance(each)) is not None}
+        glances = map(_glance, candidates, files)
+        headers = {place: header for place, header in enumerate(glances) if header is not None}
         asked = [(candidates[place], header) for place, header in headers.items()]
         answers = zip(headers.items(), self._chain.ask_all(asked), strict=True)
         return {
@@ -124,12 +135,12 @@ class CandidateReader:
         return Reading(candidate, header.state, header.reason, resolution, answers, header)
 
 
-def _glance(candidate: Candidate) -> CheckpointHeader | None:
+def _glance(candidate: Candidate, file: OpenedCheckpoint) -> CheckpointHeader | None:
     """What a glance at the file gives; None where there is nothing to hold it against, or the whole is wanted."""
     if candidate.is_folder or candidate.source("marker") is not None:
         return None
     try:
-        header = glance(candidate.path)
+        header = file.glance()
     except OSError:
         return None
     if header is None or (header.embedded is None and candidate.source("sidecar") is None):

@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 from catalogdb.reading.candidate import CandidateReader, Reading
+from catalogdb.reading.pieces import Piece, in_pieces
 from catalogdb.reading.wire import ReadingDecoder, ReadingEncoder, decode_candidates, encode_candidates
 from catalogdb.records import Candidate
 
@@ -82,7 +83,7 @@ class _Process:
 
 
 class ReadingProcesses:
-    """Reads candidates in ``count`` processes, forked from this one, in order. Close it when done.
+    """Reads candidates in ``count`` processes, forked from this one. Close it when done.
 
     What a process can't answer, and what was asked of one that died, is read here.
     """
@@ -97,30 +98,37 @@ class ReadingProcesses:
         for process in self._processes:
             process.end()
 
-    def read_pieces(self, pieces: Iterable[Sequence[Candidate]]) -> Iterator[list[Reading]]:
-        """Asks ahead of what it yields."""
-        asked: deque[tuple[_Process | None, Sequence[Candidate]]] = deque()
-        upcoming = iter(pieces)
+    def read_all(self, candidates: Sequence[Candidate]) -> Iterator[tuple[slice, list[Reading]]]:
+        """Asks ahead of what it yields. What shares a metrics file is read by one process."""
+        asked: deque[tuple[_Process | None, Piece]] = deque()
+        upcoming = in_pieces(candidates, len(self._processes))
         piece = next(upcoming, None)
         while asked or piece is not None:
-            while piece is not None and (process := self._idlest()) is not None:
-                message = encode_candidates(piece)
+            while piece is not None and (process := self._reader_of(piece)) is not None:
+                message = encode_candidates(candidates[piece.part])
                 if not process.accepts(len(message)):
                     break
-                process.ask(message, piece)
+                process.ask(message, candidates[piece.part])
                 asked.append((process, piece))
                 piece = next(upcoming, None)
             if not asked and piece is not None:
                 asked.append((None, piece))
                 piece = next(upcoming, None)
-            answerer, candidates = asked.popleft()
-            answers = answerer.answer() if answerer is not None else [None] * len(candidates)
-            yield [
-                reading if reading is not None else self._reader.read(candidate)
-                for candidate, reading in zip(candidates, answers, strict=True)
-            ]
+            answerer, answered = asked.popleft()
+            some = candidates[answered.part]
+            answers = answerer.answer() if answerer is not None else [None] * len(some)
+            yield (
+                answered.part,
+                [
+                    reading if reading is not None else self._reader.read(candidate)
+                    for candidate, reading in zip(some, answers, strict=True)
+                ],
+            )
 
-    def _idlest(self) -> _Process | None:
+    def _reader_of(self, piece: Piece) -> _Process | None:
+        """The process of the piece's lane, else the idlest."""
+        if piece.lane is not None and self._processes[piece.lane].alive:
+            return self._processes[piece.lane]
         alive = [process for process in self._processes if process.alive]
         return min(alive, key=lambda process: len(process.waiting), default=None)
 

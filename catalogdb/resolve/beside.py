@@ -12,7 +12,7 @@ from catalogdb.errors import MetadataError, ResolverError
 from catalogdb.layouts import Position, Seen, layout_of
 from catalogdb.layouts.names import counters
 from catalogdb.metric_files.opening import open_metric_file
-from catalogdb.metric_files.table import Asked, MetricFile, Row
+from catalogdb.metric_files.table import Asked, LineFile, MetricFile, Row
 from catalogdb.records import Candidate, CheckpointHeader, Problem, Source, Stamp
 from catalogdb.resolve.documents import PerSource
 
@@ -21,6 +21,9 @@ MAX_TEXT = 64 * 1024
 
 MAX_OPEN = 64
 """Metrics files whose index is kept: the walk goes by folder."""
+
+MAX_KEPT = 64 << 20
+"""Bytes of them that are kept as they were read."""
 
 BESIDE = ("metrics", "params", "state")
 
@@ -63,13 +66,24 @@ class MetricFiles:
             known = self._files.pop(source.path, None)
             if known is None or known[0] != source.stamp:
                 earlier = known[1] if known is not None and not isinstance(known[1], ResolverError) else None
-                known = source.stamp, _read(source, earlier)
-            self._files[source.path] = known
-            if len(self._files) > MAX_OPEN:
-                self._files.popitem(last=False)
+                self._files[source.path] = known = source.stamp, _read(source, earlier)
+                self._make_room()
+            else:
+                self._files[source.path] = known
         if isinstance(known[1], ResolverError):
             raise known[1]
         return known[1]
+
+    def _make_room(self) -> None:
+        """At the cost of those that weren't asked for the longest."""
+        if len(self._files) > MAX_OPEN:
+            self._files.popitem(last=False)
+        files = [file for _, file in self._files.values() if isinstance(file, LineFile)]
+        kept = sum(file.kept for file in files)
+        for file in files:
+            if kept > MAX_KEPT:
+                kept -= file.kept
+                file.let_go()
 
 
 def _read(source: Source, file: MetricFile | None) -> MetricFile | ResolverError | None:

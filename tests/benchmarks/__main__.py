@@ -18,11 +18,13 @@ from pathlib import Path
 
 from tests.benchmarks.callback import callback
 from tests.benchmarks.headers import headers
+from tests.benchmarks.layouts import layouts
 from tests.benchmarks.run import BENCHMARKS, REPOSITORY, Row, Sizes, table
 from tests.benchmarks.watching import watching_rows
 
 BENCHMARKS["headers"] = headers
 BENCHMARKS["callback"] = callback
+BENCHMARKS["layouts"] = layouts
 BENCHMARKS["watching"] = watching_rows
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 BETWEEN = re.compile(r"(?<=<!-- table -->\n).*(?=<!-- end -->)", re.DOTALL)

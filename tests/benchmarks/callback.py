@@ -92,7 +92,7 @@ def save(folder: Path) -> Result:
 
 def read(folder: Path) -> Result:
     """Headers of the files that ``save`` left, and looks at their start, each in turn."""
-    from catalogdb.formats import glance, read_header  # noqa: PLC0415
+    from catalogdb.formats import OpenedCheckpoint, read_header  # noqa: PLC0415
 
     paths = {name: str(folder / name / "checkpoints" / "at-will.ckpt") for name in ("ours", "bare")}
     assert read_header(paths["ours"]).embedded is not None
@@ -103,7 +103,8 @@ def read(folder: Path) -> Result:
             read_header(path)
             taken[name].append(time.perf_counter() - start)
         start = time.perf_counter()
-        glance(paths["ours"])
+        with OpenedCheckpoint(paths["ours"]) as opened:
+            opened.glance()
         taken["glance"].append(time.perf_counter() - start)
     return {name: median(each) for name, each in taken.items()}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from catalogdb.metric_files.opening import open_metric_file
-from catalogdb.metric_files.table import Asked, MetricFile, Row
+from catalogdb.metric_files.table import Asked, LineFile, MetricFile, Row
 
 LIGHTNING = """\
 epoch,step,train/loss,val/acc,val/loss
@@ -18,6 +18,14 @@ epoch,step,train/loss,val/acc,val/loss
 1,13,0.6,,
 1,19,,0.6,0.5
 """
+
+
+@pytest.fixture(autouse=True, params=["kept", "read again"])
+def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Small files are kept as they were read; the lines of large ones are read where they are asked for."""
+    if request.param == "read again":
+        monkeypatch.setattr("catalogdb.metric_files.table.MAX_KEPT", 0)
+    return bool(request.param == "kept")
 
 
 def opened(path: Path, text: str) -> MetricFile:
@@ -112,6 +120,18 @@ def test_a_file_that_is_another_one_is_read_anew(tmp_path: Path) -> None:
     file.refresh()
     assert on_step(file, 9, 0) == {"new": 0.25}
     assert on_step(file, 19, 1) == {}
+
+
+def test_what_is_kept_isn_t_read_again(tmp_path: Path, kept: bool) -> None:
+    path = tmp_path / "metrics.csv"
+    file = opened(path, LIGHTNING)
+    assert isinstance(file, LineFile)
+    assert file.kept == (len(LIGHTNING) if kept else 0)
+    path.write_text(LIGHTNING.replace("0.7", "0.1"))
+    assert on_step(file, 9, 0)["train/loss"] == (0.7 if kept else 0.1)
+    file.let_go()
+    assert file.kept == 0
+    assert on_step(file, 9, 0)["train/loss"] == 0.1
 
 
 @pytest.mark.parametrize("first", [1, 0])

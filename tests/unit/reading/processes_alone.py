@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def reader() -> CandidateReader:
-    chain = ResolverChain([SidecarResolver(), InferenceResolver()])
-    return CandidateReader(chain, full=False, clock=lambda: 2e9)
+    resolvers = ResolverChain([SidecarResolver(), InferenceResolver()])
+    return CandidateReader(resolvers, full=False, clock=lambda: 2e9)
 
 
 @pytest.fixture
@@ -48,10 +49,6 @@ def candidates(tree: Path) -> list[Candidate]:
     found = list(Walk(str(tree)))
     gone = Candidate(str(tree), "gone.ckpt", found[0].stamp)
     return [*found, gone] * 12
-
-
-def batches(candidates: list[Candidate], size: int = 100) -> Iterator[list[Candidate]]:
-    return (candidates[start : start + size] for start in range(0, len(candidates), size))
 
 
 def open_descriptors() -> int:
@@ -66,8 +63,12 @@ def essence(reading: Reading) -> tuple[object, ...]:
     return reading.candidate, reading.header_state, reading.reason, rest, params, len(reading.answers)
 
 
-def flat(read: Iterator[list[Reading]]) -> list[tuple[object, ...]]:
-    return [essence(reading) for some in read for reading in some]
+def in_order(read: Iterator[tuple[slice, list[Reading]]]) -> list[tuple[object, ...]]:
+    """What was read of each candidate, in the order of these, whatever the order of reading was."""
+    parts = sorted(((part.start, part.stop, readings) for part, readings in read), key=lambda part: part[:2])
+    assert all(end - start == len(readings) for start, end, readings in parts)
+    assert [start for start, _, _ in parts] == [0, *(end for _, end, _ in parts[:-1])], "each of them once"
+    return [essence(reading) for _, _, readings in parts for reading in readings]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -75,33 +76,23 @@ def test_the_same_as_in_one_process(reader: CandidateReader, candidates: list[Ca
     before = open_descriptors()
     processes = ReadingProcesses(reader, count)
     try:
-        assert flat(processes.read_pieces(batches(candidates))) == flat(reader.read_pieces(batches(candidates)))
-        assert flat(processes.read_pieces(batches(candidates[:5]))) == flat(reader.read_pieces([candidates[:5]]))
+        assert in_order(processes.read_all(candidates)) == in_order(reader.read_all(candidates))
+        assert in_order(processes.read_all(candidates[:5])) == in_order(reader.read_all(candidates[:5]))
     finally:
         processes.close()
     assert open_descriptors() == before
 
 
-def test_pieces_keep_their_bounds(reader: CandidateReader, candidates: list[Candidate]) -> None:
-    processes = ReadingProcesses(reader, 2)
-    try:
-        sizes = [len(some) for some in processes.read_pieces(batches(candidates, 130))]
-    finally:
-        processes.close()
-    assert sizes == [len(some) for some in batches(candidates, 130)]
-
-
 def test_processes_that_die_lose_nothing(reader: CandidateReader, candidates: list[Candidate]) -> None:
     processes = ReadingProcesses(reader, 2)
     try:
-        read = processes.read_pieces(batches(candidates))
-        first = [essence(reading) for reading in next(read)]
+        read = processes.read_all(candidates)
+        first = next(read)
         for process in processes._processes:
             os.kill(process.pid, signal.SIGKILL)
-        rest = flat(read)
+        assert in_order(chain([first], read)) == in_order(reader.read_all(candidates))
     finally:
         processes.close()
-    assert [*first, *rest] == flat(reader.read_pieces(batches(candidates)))
 
 
 def test_an_interrupt_of_the_terminal_is_the_parents_to_handle(reader: CandidateReader) -> None:
