@@ -14,7 +14,6 @@ from catalogdb.reading.candidate import Reading
 from catalogdb.records import (
     Candidate,
     Origin,
-    Param,
     ParamGroup,
     Problem,
     Resolution,
@@ -103,11 +102,12 @@ class ReadingEncoder:
         rows = [self._row(reading) for reading in readings]
         sets = [[self._groups.number_of(group) for group in groups] for groups in self._sets.new]
         groups = [
-            (group.digest, [(name, value, self._origins.number_of(origin)) for name, value, origin in group.params])
+            (group.digest, self._shapes.number_of(group.values.shape), group.values.content)
             for group in self._groups.new
         ]
         shapes = [(shape.names, list(map(self._origins.number_of, shape.origins))) for shape in self._shapes.new]
-        message = marshal.dumps((anew, list(map(tuple, self._origins.new)), shapes, groups, sets, rows))
+        origins = list(map(tuple, self._origins.new))
+        message = marshal.dumps((anew, origins, shapes, groups, sets, rows))
         for sent in (self._origins, self._shapes, self._groups, self._sets):
             sent.new.clear()
         return message
@@ -158,8 +158,7 @@ class ReadingDecoder:
         origins += [Origin(*origin) for origin in new_origins]
         self._shapes += [Shape(names, tuple([origins[at] for at in places])) for names, places in new_shapes]
         self._groups += [
-            ParamGroup(tuple([Param(name, value, origins[at]) for name, value, at in params]), digest)
-            for digest, params in new_groups
+            ParamGroup(Values(self._shapes[shape], content), digest) for digest, shape, content in new_groups
         ]
         self._sets += [tuple([self._groups[at] for at in members]) for members in new_sets]
         return [self._reading(candidate, row) for candidate, row in zip(candidates, rows, strict=True)]

@@ -36,7 +36,7 @@ from catalogdb.records.terms import (
     State,
     Tier,
 )
-from catalogdb.records.values import Origin, Param, ParamGroup, Shape, Value, Values
+from catalogdb.records.values import Origin, ParamGroup, Shape, Value, Values
 
 __all__ = [
     "CHECKPOINT_SUFFIXES",
@@ -70,7 +70,6 @@ __all__ = [
     "MonitorState",
     "Origin",
     "OriginRole",
-    "Param",
     "ParamGroup",
     "Place",
     "Point",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from catalogdb.records.terms import OriginRole, Scalar, Scope, Tier
+from catalogdb.records.terms import OriginRole, Scope, Tier
 
 
 class Origin(NamedTuple):
@@ -37,26 +37,27 @@ class Value(NamedTuple):
     origin: Origin
 
 
-class Param(NamedTuple):
-    """A typed parameter with its origin. ``name`` is dotted."""
-
-    name: str
-    value: Scalar
-    origin: Origin
-
-
 class Shape:
     """The names of some values, and where each of them comes from: what many checkpoints have in common.
 
     Shapes are told apart by identity, which costs nothing; two that are equal may be one or not.
     """
 
-    __slots__ = ("names", "origins", "places")
-
     def __init__(self, names: tuple[str, ...], origins: tuple[Origin, ...]) -> None:
         self.names = names
         self.origins = origins
         self.places = {name: place for place, name in enumerate(names)}
+
+    @cached_property
+    def in_order(self) -> list[int]:
+        """The places by name."""
+        return [self.places[name] for name in sorted(self.names)]
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Equal for equal names and origins, in whatever order."""
+        content = [(self.names[place], *self.origins[place]) for place in self.in_order]
+        return blake2b(ascii(content).encode("ascii"), digest_size=16).digest()
 
 
 class Values(Mapping[str, Value]):
@@ -105,25 +106,26 @@ _shapes: dict[tuple[tuple[str, ...], tuple[int, ...]], Shape] = {}
 
 
 class ParamGroup:
-    """Parameters that belong together, a section of a config say: groups of equal digest are stored once.
+    """Parameters that belong together, a section of a config say, by dotted name. Equal digests are stored once.
 
     A group that many checkpoints share is one object, so that it costs each of them next to nothing: groups are told
     apart by identity, and the digest is made when first needed.
     """
 
-    __slots__ = ("_digest", "params")
+    __slots__ = ("_digest", "values")
 
-    def __init__(self, params: tuple[Param, ...], digest: str | None = None) -> None:
-        self.params = params
+    def __init__(self, params: Mapping[str, Value], digest: str | None = None) -> None:
+        self.values = Values.of(params)
         self._digest = digest
 
     @property
     def digest(self) -> str:
-        """Equal for equal names, values with their types, and origins."""
+        """Equal for equal names, values with their types, and origins, in whatever order."""
         if self._digest is None:
-            content = sorted([(name, value, *origin) for name, value, origin in self.params])
-            self._digest = blake2b(json.dumps(content).encode("ascii"), digest_size=16).hexdigest()
+            shape = self.values.shape
+            values = ascii([self.values.content[place] for place in shape.in_order])
+            self._digest = blake2b(shape.digest + values.encode("ascii"), digest_size=16).hexdigest()
         return self._digest
 
     def __repr__(self) -> str:
-        return f"ParamGroup({self.params!r})"
+        return f"ParamGroup({dict(self.values)!r})"

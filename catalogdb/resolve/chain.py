@@ -15,6 +15,7 @@ from catalogdb.records import (
     Candidate,
     CheckpointHeader,
     Finding,
+    Origin,
     ParamGroup,
     Problem,
     Resolution,
@@ -207,10 +208,15 @@ def _keep_own_counters(fields: dict[str, Value], said: Mapping[str, Value]) -> N
 def _merged(params: Sequence[tuple[ParamGroup, ...]]) -> tuple[ParamGroup, ...]:
     """The sidecar's count first, then those of the checkpoint itself, then those of its run."""
     given = [groups for groups in params if groups]
-    if len(given) > 1 and any(groups[0].params[0].origin.tier == "wandb" for groups in given):
-        ranked = sorted((group for groups in given for group in groups), key=lambda group: rank(group.params[0].origin))
+    if len(given) > 1 and any(_origin_of(groups[0]).tier == "wandb" for groups in given):
+        ranked = sorted((group for groups in given for group in groups), key=lambda group: rank(_origin_of(group)))
         given = [(group,) for group in ranked]
     return reduce(merge_params, given) if given else ()
+
+
+def _origin_of(group: ParamGroup) -> Origin:
+    """That of its first parameter: in what counts, all have the same."""
+    return group.values.shape.origins[0]
 
 
 def _drop_foreign_mode(fields: dict[str, Value], answers: Sequence[Answer]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from catalogdb.config_facts import ConfigFacts, config_facts
 from catalogdb.errors import ResolverError
 from catalogdb.layouts.hydra import OVERRIDES
-from catalogdb.records import Origin, OriginRole, Param, ParamGroup, Problem, Source
+from catalogdb.records import Origin, OriginRole, ParamGroup, Problem, Shape, Source, Values
 from catalogdb.resolve.documents import PerSource, read_list, read_source
 from catalogdb.resolve.interpolation import interpolated
 from catalogdb.resolve.overrides import overridden
@@ -65,14 +66,12 @@ class ConfigParams:
         key = (path, prefix, repr(direct))
         group = self._groups.get(key)
         if group is None:
-            names = ((f"{prefix}{name}", value) for name, value in flatten(direct))
-            group = ParamGroup(
-                tuple(Param(name, value, Origin("legacy", role, path, name, "run")) for name, value in names)
-            )
+            flat = dict(flatten(direct))
+            group = ParamGroup(Values(_shape(path, role, prefix, tuple(flat)), tuple(flat.values())))
             if len(self._groups) >= self._keep:
                 self._groups.clear()
             self._groups[key] = group
-        if group.params:
+        if group.values:
             found.append(group)
 
 
@@ -107,5 +106,12 @@ class RunParams:
 
     def _overridden(self, source: Source, relative: str, config: Mapping[str, object]) -> Groups:
         changed = dict(overridden(self._overrides.get(source), config))
-        origins = ((name, value, Origin("legacy", "params", relative, name, "run")) for name, value in changed.items())
-        return (ParamGroup(tuple(Param(*each) for each in origins)),) if changed else ()
+        shape = _shape(relative, "params", "", tuple(changed))
+        return (ParamGroup(Values(shape, tuple(changed.values()))),) if changed else ()
+
+
+@lru_cache(maxsize=4096)
+def _shape(path: str, role: OriginRole, prefix: str, names: tuple[str, ...]) -> Shape:
+    """That of a mapping's parameters: configs of a project have the same names, with other values."""
+    dotted = tuple([f"{prefix}{name}" for name in names])
+    return Shape(dotted, tuple([Origin("legacy", role, path, name, "run") for name in dotted]))

@@ -16,7 +16,6 @@ from catalogdb.records import (
     Finding,
     Origin,
     OriginRole,
-    Param,
     ParamGroup,
     Problem,
     Scalar,
@@ -246,11 +245,11 @@ def _from_names(candidate: Candidate, file_name: str, fields: dict[str, Value], 
 
 
 def _header_params(hyper_parameters: Mapping[str, Scalar]) -> tuple[ParamGroup, ...]:
-    params = (
-        Param(name, value, _origin("header", "", f"hyper_parameters.{name}", "checkpoint"))
+    params = {
+        name: Value(value, _origin("header", "", f"hyper_parameters.{name}", "checkpoint"))
         for name, value in hyper_parameters.items()
-    )
-    return (ParamGroup(tuple(params)),) if hyper_parameters else ()
+    }
+    return (ParamGroup(params),) if params else ()
 
 
 def _relative(source: Source, folder: str) -> str:

@@ -60,10 +60,10 @@ def mappings(name: str, section: Mapping[str, object]) -> Iterator[tuple[str, di
 @lru_cache(maxsize=512)
 def merge_params(first: tuple[ParamGroup, ...], second: tuple[ParamGroup, ...]) -> tuple[ParamGroup, ...]:
     """Both, without those of ``second`` that ``first`` names already. The checkpoints of a run share the answer."""
-    known = {param.name for group in first for param in group.params}
+    known = {name for group in first for name in group.values}
     merged = list(first)
     for group in second:
-        named = tuple([param.name for param in group.params if param.name in known])
+        named = tuple([name for name in group.values if name in known])
         rest = _without(group, named) if named else group
         if rest is not None:
             merged.append(rest)
@@ -73,5 +73,5 @@ def merge_params(first: tuple[ParamGroup, ...], second: tuple[ParamGroup, ...]) 
 @lru_cache(maxsize=4096)
 def _without(group: ParamGroup, names: tuple[str, ...]) -> ParamGroup | None:
     """What is left of a group; None for nothing. Runs that share the group and the names share the answer."""
-    rest = tuple([param for param in group.params if param.name not in names])
+    rest = {name: value for name, value in group.values.items() if name not in names}
     return ParamGroup(rest) if rest else None

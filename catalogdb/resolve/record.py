@@ -11,7 +11,7 @@ from catalogdb.config_facts import is_known
 from catalogdb.errors import MetadataError
 from catalogdb.headlines import HEADLINES
 from catalogdb.metadata import HYPER_PARAMETERS, SHARED_SECTIONS
-from catalogdb.records import Origin, OriginRole, Param, ParamGroup, Value
+from catalogdb.records import Origin, OriginRole, ParamGroup, Value
 from catalogdb.resolve.headline import monitored_headline
 from catalogdb.resolve.params import flatten, mappings
 
@@ -88,7 +88,7 @@ class RecordReader:
     def added(self, hyper_parameters: Mapping[str, object]) -> tuple[ParamGroup, ...]:
         """Those that stand beside what V1 has places for."""
         named = ((name, value, f"{HYPER_PARAMETERS}.{name}") for name, value in flatten(hyper_parameters))
-        params = tuple(Param(name, value, _origin(self._role, key)) for name, value, key in named)
+        params = {name: Value(value, _origin(self._role, key)) for name, value, key in named}
         return (ParamGroup(params),) if params else ()
 
     def _of_run(self, known: Mapping[str, object]) -> tuple[Mapping[str, Value], tuple[ParamGroup, ...]]:
@@ -108,7 +108,7 @@ class RecordReader:
             if isinstance(section, dict)
             for prefix, direct in mappings(name, section)
         ]
-        groups = tuple([group for group in found if group.params])
+        groups = tuple([group for group in found if group.values])
         fields = _fields(sections, self._places_of_run)
         if len(self._made) >= MAX_SHARED:
             self._made.clear()
@@ -121,11 +121,7 @@ class RecordReader:
         if group is None:
             flat = ((f"{prefix}{name}", value) for name, value in flatten(direct))
             group = ParamGroup(
-                tuple(
-                    Param(name, value, _origin(self._role, name))
-                    for name, value in flat
-                    if name not in self._field_keys
-                )
+                {name: Value(value, _origin(self._role, name)) for name, value in flat if name not in self._field_keys}
             )
             if len(self._groups) >= MAX_SHARED:
                 self._groups.clear()

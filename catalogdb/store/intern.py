@@ -33,6 +33,7 @@ class Interned:
         self._origins: dict[Origin, int] = {}
         self._provenance: dict[Shape, int] = {}
         self._metric_keys: dict[Shape, list[tuple[int, int]]] = {}
+        self._keys_of_params: dict[Shape, list[tuple[str, int]]] = {}
         self._param_groups: dict[ParamGroup, int] = {}
         self._param_sets: dict[tuple[ParamGroup, ...], int] = {}
 
@@ -89,14 +90,24 @@ class Interned:
         self._raw.executemany(
             "INSERT INTO params (param_group_id, name, type, value, origin_id) VALUES (?, ?, ?, ?, ?)",
             [
-                (ids[group], param.name, *typed(param.value), self.origin(param.origin))
+                (ids[group], name, *typed(value), origin_id)
                 for group in made
-                for param in group.params
+                for (name, origin_id), value in zip(
+                    self._param_keys(group.values.shape), group.values.content, strict=True
+                )
             ],
         )
         for group, group_id in ids.items():
             _remember(self._param_groups, group, group_id)
         return {**found, **ids}
+
+    def _param_keys(self, shape: Shape) -> list[tuple[str, int]]:
+        """The name and the id of the origin of each parameter."""
+        found = self._keys_of_params.get(shape)
+        if found is None:
+            found = [(name, self.origin(origin)) for name, origin in zip(shape.names, shape.origins, strict=True)]
+            _remember(self._keys_of_params, shape, found)
+        return found
 
     def _ids_of(self, table: str, digests: Mapping[K, str]) -> tuple[dict[K, int], list[K]]:
         """Ids of content by its digest, and those that had to be made. The write lock is held: ids are ours to give."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import Connection
 
 from catalogdb.errors import DatabaseError
-from catalogdb.records import Candidate, Finding, Origin, Param, ParamGroup, Place, Stamp, State, Tier, Value
+from catalogdb.records import Candidate, Finding, Origin, ParamGroup, Place, Stamp, State, Tier, Value
 from catalogdb.store.engine import driver_connection
 from catalogdb.store.paths import absolute
 from catalogdb.store.writer import now
@@ -277,15 +277,15 @@ class KnownRows:
             )
             if origin_id in origins
         }
-        params = tuple(
-            Param(name, _scalar(kind, value), origins[origin_id])
+        params = {
+            name: Value(_scalar(kind, value), origins[origin_id])
             for name, kind, value, origin_id in execute(
                 "SELECT p.name, p.type, p.value, p.origin_id FROM param_set_groups g "
                 "JOIN params p ON p.param_group_id = g.param_group_id WHERE g.param_set_id = ?",
                 (row["param_set_id"],),
             )
             if origin_id in origins
-        )
+        }
         groups = (ParamGroup(params),) if params else ()
         return Finding(fields, metrics, groups) if fields or metrics or params else None
 

@@ -19,7 +19,6 @@ from catalogdb.records import (
     HistoryNeed,
     HistoryRow,
     Origin,
-    Param,
     ParamGroup,
     Problem,
     RunQuestion,
@@ -145,7 +144,7 @@ class RunKnowledge:
             for field, (value, key) in config_facts(config).fields.items()
             if field != "wandb_run_id"
         }
-        params = tuple(Param(name, value, origin) for name, value in flatten(config))
+        params = {name: Value(value, origin) for name, value in flatten(config)}
         self.params = (ParamGroup(params),) if params else ()
         self.summary = dict(numbers_of(run.summary))
         self._last = as_step(run.summary.get(AXIS))

@@ -114,8 +114,8 @@ def _named(known: Resolution) -> tuple[str, str]:
     """Entity and project as the config has them."""
     found = {"logger.wandb.entity": "", "logger.wandb.project": ""}
     for group in known.params:
-        if group.params and group.params[0].name.startswith("logger."):
-            for name, value, _ in group.params:
+        if next(iter(group.values), "").startswith("logger."):
+            for name, (value, _) in group.values.items():
                 if name in found and isinstance(value, str):
                     found[name] = value.strip()
     return found["logger.wandb.entity"], found["logger.wandb.project"]

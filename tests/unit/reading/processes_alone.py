@@ -23,7 +23,7 @@ from catalogdb.discovery import Walk
 from catalogdb.ingest import Readers
 from catalogdb.reading import CandidateReader, Reading, ReadingProcesses, can_fork
 from catalogdb.reading.wire import ReadingDecoder, ReadingEncoder, decode_candidates, encode_candidates
-from catalogdb.records import Candidate, Origin, Param, ParamGroup
+from catalogdb.records import Candidate, Origin, ParamGroup, Value
 from catalogdb.resolve import InferenceResolver, ResolverChain, SidecarResolver
 
 
@@ -167,6 +167,6 @@ def test_both_ends_forget_together(
 
 def test_types_of_params_tell_groups_apart() -> None:
     origin = Origin("legacy", "config", "config.yaml", "a", "run")
-    digests = {ParamGroup((Param("a", value, origin),)).digest for value in (True, 1, 1.0, "1", None)}
+    digests = {ParamGroup({"a": Value(value, origin)}).digest for value in (True, 1, 1.0, "1", None)}
     assert len(digests) == 5
-    assert ParamGroup((Param("a", 1, origin),)).digest in digests
+    assert ParamGroup({"a": Value(1, origin)}).digest in digests

@@ -88,7 +88,7 @@ def metrics(finding: Finding) -> dict[str, float]:
 
 def params(groups: tuple[ParamGroup, ...]) -> dict[str, Scalar]:
     """No name twice."""
-    found = [(param.name, param.value) for group in groups for param in group.params]
+    found = [(name, value.value) for group in groups for name, value in group.values.items()]
     assert len(dict(found)) == len(found)
     return dict(found)
 

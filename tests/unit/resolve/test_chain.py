@@ -15,7 +15,6 @@ from catalogdb.records import (
     Finding,
     Origin,
     OriginRole,
-    Param,
     ParamGroup,
     Problem,
     Resolution,
@@ -104,7 +103,7 @@ def test_the_first_value_wins_field_by_field() -> None:
 def test_the_first_value_of_a_parameter_wins() -> None:
     def group(tier: Tier, **of: object) -> Finding:
         origin = Origin(tier, "config", "c", "k", "run")
-        return Finding(params=(ParamGroup(tuple(Param(name, each, origin) for name, each in of.items())),))  # type: ignore[arg-type]  # scalars
+        return Finding(params=(ParamGroup({name: Value(each, origin) for name, each in of.items()}),))
 
     resolution = resolve(Answer("yaml", group("yaml", lr=0.1)), Answer("legacy", group("legacy", lr=0.2, seed=1)))
     assert params(resolution.params) == {"lr": 0.1, "seed": 1}
@@ -229,7 +228,7 @@ def test_the_value_that_counts_is_told_by_where_it_was_read(
 
 def test_a_run_s_parameters_come_after_the_checkpoint_s_own() -> None:
     def of(tier: Tier, role: OriginRole, scope: Scope, **values: Scalar) -> ParamGroup:
-        return ParamGroup(tuple(Param(name, each, Origin(tier, role, "", "k", scope)) for name, each in values.items()))
+        return ParamGroup({name: Value(each, Origin(tier, role, "", "k", scope)) for name, each in values.items()})
 
     resolution = resolve(
         Answer("wandb", Finding(params=(of("wandb", "wandb", "run", lr=0.1, seed=1, depth=1),))),

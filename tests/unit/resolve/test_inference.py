@@ -69,6 +69,11 @@ def test_the_config_of_the_run(tmp_path: Path) -> None:
     assert params(finding.params)["trainer.max_epochs"] == 30
 
 
+def test_a_name_that_comes_out_twice_is_one_parameter(tmp_path: Path) -> None:
+    finding = inferred(candidate(tmp_path, config={"x": {"y.0": 3, "y": [4, 5]}}))
+    assert params(finding.params) == {"x.y.0": 4, "x.y.1": 5}
+
+
 def test_a_header_s_epoch_is_not_the_config_s_max_epochs(tmp_path: Path) -> None:
     finding = inferred(candidate(tmp_path, "run/checkpoints/best.ckpt", config=CONFIG), header(epoch=0, global_step=0))
     assert (values(finding)["epoch"], values(finding)["global_step"], values(finding)["max_epochs"]) == (0, 0, 30)

@@ -18,7 +18,6 @@ from catalogdb.errors import DatabaseError
 from catalogdb.records import (
     Candidate,
     Origin,
-    Param,
     ParamGroup,
     Problem,
     Resolution,
@@ -63,7 +62,7 @@ def query(database: Path, statement: str, *values: object) -> list[Any]:
 
 
 def group(**params: Scalar) -> ParamGroup:
-    return ParamGroup(tuple(Param(name, value, ORIGIN) for name, value in params.items()))
+    return ParamGroup({name: Value(value, ORIGIN) for name, value in params.items()})
 
 
 def resolution(path: str = "run/x.ckpt", *, size: int = 1, **more: Any) -> Resolution:
