@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from catalogdb.documents import Unterminated, read_document
 from catalogdb.errors import MetadataError
+from catalogdb.exact import exact
 from catalogdb.records import Mode, Scalar, sidecar_path
 from catalogdb.sidecars import write_sidecar
 
@@ -28,9 +29,14 @@ _TIMESTAMP = re.compile(
     re.ASCII,
 )
 
+_AS_WRITTEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?(?:[+-]\d\d:\d\d)?", re.ASCII)
+"""What ``datetime.isoformat`` writes, and every Python reads back."""
+
 
 def parse_timestamp(text: str) -> datetime:
     """An ISO 8601 date or time, with or without offset, alike in every Python. Raises ValueError."""
+    if _AS_WRITTEN.fullmatch(text):
+        return datetime.fromisoformat(text)
     match = _TIMESTAMP.fullmatch(text)
     if match is None:
         raise ValueError(f"not an ISO 8601 time: {text!r}")
@@ -205,7 +211,7 @@ _MISSING = "is missing"
 
 SHARED_SECTIONS = ("model", "checkpointing")
 MAX_SHARED = 1024
-_OwnMetadata = create_pydantic_model(
+_OwnMetadata: type[BaseModel] = create_pydantic_model(
     "OwnMetadata",
     __base__=_Part,
     **cast(
@@ -217,6 +223,7 @@ _OwnMetadata = create_pydantic_model(
         },
     ),
 )
+_EXACT = {model: exact(model) for model in (CheckpointMetadataV1, _OwnMetadata)}
 _shared: dict[tuple[int, int], tuple[Any, Any, dict[str, Any]]] = {}
 """The sections that the sidecars of a run have in common, by identity (documents share equal sections), with their
 validated values: they are validated once, and not to be changed."""
@@ -242,19 +249,8 @@ def salvage(document: Mapping[str, Any], path: str) -> tuple[dict[str, Any], lis
     of a line, or too early and with a list, its last value is left out. Raises MetadataError for another version.
     """
     errors: list[MetadataError] = []
-    model, checkpointing = (document.get(name) for name in SHARED_SECTIONS)
-    shared = _shared.get((id(model), id(checkpointing)))
     try:
-        if shared is not None and shared[0] is model and shared[1] is checkpointing:
-            own = _OwnMetadata.model_validate(document)
-            known = {**own.model_dump(exclude_unset=True, exclude_none=True), **shared[2]}
-        else:
-            whole = CheckpointMetadataV1.model_validate(document)
-            known = whole.model_dump(exclude_unset=True, exclude_none=True)
-            if len(_shared) >= MAX_SHARED:
-                _shared.clear()
-            dumped = {name: known[name] for name in SHARED_SECTIONS}
-            _shared[id(model), id(checkpointing)] = model, checkpointing, dumped
+        known = _valid(document)
     except ValidationError:
         known, errors = _examine(document, path)
     for error in errors:
@@ -267,6 +263,26 @@ def salvage(document: Mapping[str, Any], path: str) -> tuple[dict[str, Any], lis
         reason = "may be half of what was to be written: the file ends here"
         errors.append(MetadataError(path, reason, field=".".join(last)))
     return known, errors
+
+
+def _valid(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a sidecar without fault. Raises ValidationError."""
+    model, checkpointing = (document.get(name) for name in SHARED_SECTIONS)
+    shared = _shared.get((id(model), id(checkpointing)))
+    if shared is not None and shared[0] is model and shared[1] is checkpointing:
+        return {**_values(_OwnMetadata, document), **shared[2]}
+    known = _values(CheckpointMetadataV1, document)
+    if len(_shared) >= MAX_SHARED:
+        _shared.clear()
+    _shared[id(model), id(checkpointing)] = model, checkpointing, {name: known[name] for name in SHARED_SECTIONS}
+    return known
+
+
+def _values(model: type[BaseModel], document: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return _EXACT[model].validate_python(document)
+    except ValidationError:
+        return model.model_validate(document).model_dump(exclude_unset=True, exclude_none=True)
 
 
 def without_placeholders(known: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
