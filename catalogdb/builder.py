@@ -9,7 +9,7 @@ from pathlib import Path
 from catalogdb.catalog import Catalog
 from catalogdb.metadata import CheckpointCatalog, CheckpointCatalogEntry, parse_timestamp
 from catalogdb.records import Checkpoint
-from catalogdb.settings import Settings, load_settings
+from catalogdb.settings import Settings, expand_home, load_settings
 
 IN_MEMORY = "sqlite://"
 
@@ -39,7 +39,7 @@ class CheckpointCatalogBuilder:
     def build_catalog(self) -> CheckpointCatalog:
         """Scans, then lists. A folder that isn't there gives an empty catalog, as the seed's does."""
         started = time.perf_counter()
-        root = self.outputs_dir.resolve()
+        root = Path(expand_home(self.outputs_dir)).resolve()
         entries: list[CheckpointCatalogEntry] = []
         if root.is_dir():
             settings = self._settings or load_settings()

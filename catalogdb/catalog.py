@@ -34,7 +34,7 @@ from catalogdb.records import (
     SidecarWrite,
     UpgradeReport,
 )
-from catalogdb.settings import Settings, load_settings, normalise_url
+from catalogdb.settings import Settings, expand_home, load_settings, normalise_url
 from catalogdb.store import CatalogStatus, Lease, SqlResult, Store
 
 if TYPE_CHECKING:
@@ -504,7 +504,7 @@ def scannable(roots: Sequence[str | os.PathLike[str]]) -> list[str]:
     """Absolute paths of roots that can be scanned, none inside another. Raises UsageError for none, RootError."""
     if not roots:
         raise UsageError("no root to scan; name the folder that holds the outputs")
-    paths = _outermost([str(Path(root).resolve()) for root in roots])
+    paths = _outermost([str(Path(expand_home(root)).resolve()) for root in roots])
     for path in paths:
         check_root(path)
     return paths
@@ -522,5 +522,5 @@ def _outermost(paths: Sequence[str]) -> list[str]:
 
 def _without_links_above(path: str | os.PathLike[str]) -> str:
     """Absolute, as roots are: links resolved, but not the last part, which may be a checkpoint's second name."""
-    absolute = Path.cwd() / path
+    absolute = Path.cwd() / expand_home(path)
     return str(absolute.parent.resolve() / absolute.name)

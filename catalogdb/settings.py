@@ -65,10 +65,8 @@ class _Place:
     text: bool = False
 
     def absolute(self, written: str) -> str:
-        if written == "~" or written.startswith("~/"):
-            written = self.home + written[1:]
         # Not Path.resolve: a root that is a symbolic link keeps the name its user knows it by.
-        return os.path.normpath(self.base / written)
+        return os.path.normpath(self.base / expand_home(written, self.home))
 
 
 _Reader = Callable[[Any, _Place], Any]
@@ -271,6 +269,14 @@ def normalise_url(written: str | os.PathLike[str], *, base: Path) -> str:
         return _normalise(os.fsdecode(written), _Place("", base, _home()))
     except ValueError as error:
         raise UsageError(f"{written}: {error}") from error
+
+
+def expand_home(path: str | os.PathLike[str], home: str | None = None) -> str:
+    """``~`` and ``~/…`` lead into ``home``, by default the user's, as in a shell; any other path is as it's written."""
+    written = os.fspath(path)
+    if written == "~" or written.startswith("~/"):
+        return (_home() if home is None else home) + written[1:]
+    return written
 
 
 def database_file(url: str) -> Path | None:

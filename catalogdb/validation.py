@@ -17,6 +17,7 @@ from catalogdb.metadata import CheckpointMetadataV1, parse_metadata, salvage
 from catalogdb.reading import CandidateReader
 from catalogdb.records import CHECKPOINT_SUFFIXES, DRIFT, Candidate, Place, Problem, sidecar_path
 from catalogdb.resolve import EmbeddedResolver, InferenceResolver, ResolverChain, SidecarResolver
+from catalogdb.settings import expand_home
 
 ErrorType = Literal["missing", "unreadable", "invalid", "drift"]
 SidecarKind = Literal["valid", "missing", "invalid", "drift"]
@@ -138,7 +139,7 @@ class MetadataValidator:
         self, path: str | Path, *, recursive: bool = True, on_problem: Callable[[Problem], None] | None = None
     ) -> Iterator[SidecarCheck]:
         """The same one by one, by folder. ``on_problem`` is told at the end of what could not be looked at."""
-        root = os.path.realpath(path)
+        root = os.path.realpath(expand_home(path))
         check_root(root)
         walk = Walk(root, places=() if recursive else (Place("", 0),), suffixes=self._suffixes)
         for candidate in walk:

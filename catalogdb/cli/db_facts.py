@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import click
 
@@ -15,7 +14,7 @@ from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.render import to_json, visible, write_line
 from catalogdb.errors import UsageError
 from catalogdb.records import Facts
-from catalogdb.settings import working_directory
+from catalogdb.settings import expand_home, working_directory
 
 
 @click.command(cls=Command, name="export-facts", short_help="Write tags, aliases and notes as JSON Lines.")
@@ -56,7 +55,7 @@ def import_facts(given: Globals, file: str) -> None:
     if file == "-":
         records = list(_read(sys.stdin.buffer, "stdin"))
     else:
-        with (working_directory() / Path(file).expanduser()).open("rb") as lines:
+        with (working_directory() / expand_home(file)).open("rb") as lines:
             records = list(_read(lines, file))
     with open_existing(settings) as catalog:
         report = catalog.import_facts(records)

@@ -22,6 +22,7 @@ from catalogdb.query.rank import check_metric, compile_left_out, compile_rank
 from catalogdb.query.tree import And, Filter
 from catalogdb.query.twins import unique_ids
 from catalogdb.records import Checkpoint, Mode, Ranking
+from catalogdb.settings import expand_home
 from catalogdb.store import Reader, Store
 
 T = TypeVar("T")
@@ -73,6 +74,8 @@ def best(store: Store, contest: Contest, question: Question) -> list[Checkpoint]
 
 
 def _rank(reader: Reader, contest: Contest, question: Question) -> tuple[list[Checkpoint], Mode]:
+    if question.limit is not None and question.limit < 0:
+        raise UsageError(f"limit is a number from 0 on, or None for all, not {question.limit}")
     metric, names = contest.metric, reader.metric_ids()
     # An unknown metric is a clearer error than one whose direction can't be told.
     check_metric(metric, names)
@@ -232,5 +235,5 @@ def find(store: Store, ref: int | str | os.PathLike[str]) -> Checkpoint | None:
 
 def _find_by_path(reader: Reader, text: str) -> int | None:
     """Under the name that was given, its folders' links resolved: a link to a checkpoint has a row of its own."""
-    path = Path(text).expanduser()
+    path = Path(expand_home(text))
     return reader.find_id_by_path(str(path.parent.resolve() / path.name))
