@@ -49,6 +49,9 @@ class _Waiting:
     stamp: tuple[int, int] | None = None
 
 
+QUEUE_WAS_FULL = "the queue was full"
+
+
 class Hints:
     """May be told of events from any thread; ``take`` and ``wait`` are for the one that looks."""
 
@@ -56,7 +59,8 @@ class Hints:
         self._limit = limit
         self._clock = clock
         self._waiting: dict[str, _Waiting] = {}
-        self._overflown: set[str] = set()
+        self._distrusted: dict[str, str] = {}
+        self._is_woken = False
         self._changed = threading.Condition()
         self.count = 0
         self.last_at: float | None = None
@@ -77,7 +81,7 @@ class Hints:
                 return
             if kind == "done":
                 waiting.is_done = True
-                waiting.is_file = is_file
+                waiting.is_file &= is_file  # rows below a folder that was there have to go, too
                 waiting.due = min(waiting.due, now + QUIET_SECONDS)
             elif kind == "modified":
                 waiting.is_urgent = True
@@ -95,33 +99,39 @@ class Hints:
 
     def overflow(self, root: str) -> None:
         """Events of a root were lost."""
+        self.distrust(root, QUEUE_WAS_FULL)
+
+    def distrust(self, root: str, why: str) -> None:
+        """Hints can't tell of a root what has to be looked at: all of it has."""
         with self._changed:
-            self._drop(root)
+            self._distrusted[root] = why
+            self._forget(root)
             self._changed.notify()
 
     def forget(self, root: str) -> None:
         """Nothing of a root has to wait any more: all of it was looked at, or it can't be."""
         with self._changed:
-            self._drop(root)
-            self._overflown.discard(root)
+            self._distrusted.pop(root, None)
+            self._forget(root)
 
-    def take(self) -> tuple[list[Hint], set[str]]:
-        """What is due, and the roots whose events were lost."""
+    def take(self) -> tuple[list[Hint], dict[str, str]]:
+        """What is due, and the roots of which all has to be looked at, with the reason."""
         now = self._clock()
         with self._changed:
             due = [(path, waiting) for path, waiting in self._waiting.items() if waiting.due <= now]
-            overflown, self._overflown = self._overflown, set()
+            distrusted, self._distrusted = self._distrusted, {}
+            self._is_woken = False
         ready = [
             Hint(waiting.root, path, waiting.is_file) for path, waiting in due if self._is_ready(path, waiting, now)
         ]
-        return ready, overflown
+        return ready, distrusted
 
     def wait(self, seconds: float) -> None:
         """Until something is due, at most for so long."""
         with self._changed:
             now = self._clock()
             end = now + seconds
-            while not self._overflown and now < end:
+            while not self._distrusted and not self._is_woken and now < end:
                 first = min((waiting.due for waiting in self._waiting.values()), default=end)
                 if first <= now:
                     return
@@ -131,7 +141,7 @@ class Hints:
     def wake(self) -> None:
         """Ends a ``wait``."""
         with self._changed:
-            self._overflown.add("")
+            self._is_woken = True
             self._changed.notify()
 
     def _is_ready(self, path: str, waiting: _Waiting, now: float) -> bool:
@@ -152,12 +162,12 @@ class Hints:
 
     def _wait(self, root: str, path: str, now: float, is_file: bool) -> _Waiting:
         if len(self._waiting) >= self._limit:
-            self._drop(root)
+            self._distrusted[root] = QUEUE_WAS_FULL
+            self._forget(root)
         waiting = self._waiting[path] = _Waiting(root, is_file, now + LOOK_SECONDS, now)
         return waiting
 
-    def _drop(self, root: str) -> None:
-        self._overflown.add(root)
+    def _forget(self, root: str) -> None:
         self._waiting = {path: waiting for path, waiting in self._waiting.items() if waiting.root != root}
 
 

@@ -20,7 +20,7 @@ from catalogdb.daemon.detach import say_ready
 from catalogdb.daemon.facts import tell
 from catalogdb.daemon.hints import Hints
 from catalogdb.daemon.hooks import Hook
-from catalogdb.daemon.observing import Observing
+from catalogdb.daemon.observing import observing
 from catalogdb.daemon.roots import WatchedRoot
 from catalogdb.daemon.service import Notifier
 from catalogdb.daemon.session import Session
@@ -66,7 +66,7 @@ class Watcher:
         self._hook = Hook(options.command) if options.command else None
         self._announcer = Announcer(self._hook)
         self._hints = Hints()
-        self._observing = None if options.poll else Observing(self._hints, on_overflow=self._overflow)
+        self._observing = None if options.poll else observing(self._hints)
         self._roots = [WatchedRoot(path) for path in options.roots]
         self._session = Session(
             settings,
@@ -168,10 +168,6 @@ class Watcher:
             self._beat(status="first scan")
         else:
             self._worker.on_progress(progress)
-
-    def _overflow(self) -> None:
-        for root in self._options.roots:
-            self._hints.overflow(root)
 
     def _read_again(self) -> None:
         self._notifier.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")

@@ -14,7 +14,7 @@ from typing import Any
 from catalogdb.daemon.announce import Announcer
 from catalogdb.daemon.clocks import Clocks
 from catalogdb.daemon.facts import LOGGER, tell
-from catalogdb.daemon.hints import Hint, Hints
+from catalogdb.daemon.hints import QUEUE_WAS_FULL, Hint, Hints
 from catalogdb.daemon.observing import Observing
 from catalogdb.daemon.roots import WatchedRoot
 from catalogdb.daemon.session import Session
@@ -122,10 +122,11 @@ class Worker:
         if self.alive_at - self._ticked >= TICK_SECONDS:
             self._ticked = self.alive_at
             self._check_roots()
-        due, overflown = self._hints.take()
-        for path in overflown & self._roots.keys():
-            tell("events lost", level=logging.WARNING, root=path, message="the queue was full; looking at everything")
-            self._hurry(self._roots[path], "events were lost")
+        due, distrusted = self._hints.take()
+        for path, why in distrusted.items():
+            if why == QUEUE_WAS_FULL:
+                tell("events lost", level=logging.WARNING, root=path, message=f"{why}; looking at everything")
+            self._hurry(self._roots[path], why)
         for start in range(0, len(due), LONGEST_LOOK):
             self._look(due[start : start + LONGEST_LOOK])
         for root in self._roots.values():
@@ -160,6 +161,7 @@ class Worker:
         touched = [hint.path[start:] for hint in hints]
         pairs = zip(hints, touched, strict=True)
         places = [place for hint, path in pairs for place in places_of(path, is_file=hint.is_file)]
+        self._renew(root, [hint.path for hint in hints if not hint.is_file])
         if places:
             self._attempt(root, lambda: self._session.ingest.rescan(root.path, places, touched=touched))
 
@@ -172,6 +174,7 @@ class Worker:
         self.status = f"reconciling {root.path}"
         root.due = time.monotonic() + self._interval(root)
         root.why = "time"
+        self._renew(root, [root.path])
         report = self._attempt(root, lambda: self._session.ingest.scan([root.path]))
         if report is None:
             return
@@ -181,8 +184,6 @@ class Worker:
         counts = counts_of(report)
         level = logging.DEBUG if why == "time" and not counts else logging.INFO
         tell("reconciled", level=level, root=root.path, why=why, total=report.total, seconds=report.seconds, **counts)
-        if root.polled is None and self._observing is not None and (reason := self._observing.shortage()) is not None:
-            self._poll(root, reason)
 
     def _attempt(self, root: WatchedRoot, act: Callable[[], ScanReport]) -> ScanReport | None:
         """A look, and what is said of it. What fails is made good by a look at the whole root."""
@@ -243,6 +244,13 @@ class Worker:
         else:
             root.polled = None
             reason = self._observing.watch(root.path, self._session.settings.suffixes)
+            if reason is not None:
+                self._poll(root, reason)
+
+    def _renew(self, root: WatchedRoot, folders: Sequence[str]) -> None:
+        """Before a look: what changes after a folder was watched gives an event, what changed before is seen by it."""
+        if root.polled is None and self._observing is not None and folders:
+            reason = self._observing.renew(root.path, folders)
             if reason is not None:
                 self._poll(root, reason)
 

@@ -37,18 +37,18 @@ PATIENCE = 120.0
 SET_UP = """
 import json, os, sys, time
 from catalogdb.daemon.hints import Hints
-from catalogdb.daemon.observing import Observing
+from catalogdb.daemon.observing import observing
 root, walks, watches = sys.argv[1], [], []
 for _ in range(3):
     began = time.perf_counter()
     folders = sum(1 for _ in os.walk(root))
     walks.append(time.perf_counter() - began)
-    observing = Observing(Hints(), on_overflow=lambda: None)
-    observing.start()
+    ours = observing(Hints())
+    ours.start()
     began = time.perf_counter()
-    why_not = observing.watch(root, (".ckpt",))
+    why_not = ours.watch(root, (".ckpt",))
     watches.append(time.perf_counter() - began)
-    observing.stop()
+    ours.stop()
     assert why_not is None, why_not
 print(json.dumps({"folders": folders, "walk": sorted(walks)[1], "watch": sorted(watches)[1]}))
 """
