@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from catalogdb.records import Checkpoint, Facts, ScanReport
     from catalogdb.validation import MetadataValidator
+    from catalogdb.wandb_client import WandbClient, get_wandb_client
 
 __all__ = [
     "Catalog",
@@ -68,8 +69,10 @@ __all__ = [
     "SchemaTooNew",
     "TrainingInfo",
     "UsageError",
+    "WandbClient",
     "build_catalog",
     "extract_run_id_from_checkpoint",
+    "get_wandb_client",
     "load_config",
     "load_metadata",
     "load_metadata_batch",
@@ -110,6 +113,7 @@ _MODULES = {
     ),
     "records": ("Checkpoint", "Facts", "ScanReport"),
     "validation": ("MetadataValidator",),
+    "wandb_client": ("WandbClient", "get_wandb_client"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from catalogdb.config_facts import MODEL_PARAMETERS, config_facts, is_known
-from catalogdb.metadata import UNKNOWN
+from catalogdb.config_facts import MODEL_PARAMETERS, is_known
+from catalogdb.model_sections import model_names, model_parts, model_section
 
 MAX_DEPTH = 16
 MAX_NODES = 20_000
-MAX_TEXT = 512
 
-PARTS = ("encoder", "decoder", "head", "loss")
 LOSS_ATTRIBUTES = ("loss", "loss_fn", "criterion")
 CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"})
 """Classes that say nothing of what a part is."""
-
-OWN_KEYS: Mapping[str, tuple[str, ...]] = {
-    "encoder": ("pretrained", "frozen"),
-    "decoder": ("in_channels", "inner_channels", "output_channels"),
-    "head": ("in_channels",),
-    "loss": (),
-}
-"""Keys of a part's section that have a place of their own in the sidecar; the other scalars are its ``params``."""
 
 
 def plain(value: Any) -> Any:
@@ -54,27 +43,16 @@ def model_part(module: Any, documents: tuple[Mapping[str, Any], ...]) -> dict[st
 
     A name that none of them has is ``unknown``, as the format requires one.
     """
-    named: dict[str, Any] = {}
-    for document in documents:
-        for key, field in MODEL_PARAMETERS.items():
-            if isinstance(document.get(key), str) and is_known(document[key]):
-                named.setdefault(field, document[key].strip())
-        for field, (value, _) in config_facts(document).fields.items():
-            named.setdefault(field, value)
+    named = model_names(documents)
     holders = [holder for holder in (module, getattr(module, "model", None)) if holder is not None]
     for field, name in _own_names(holders):
         named.setdefault(field, name)
-    sections = [document["model"] for document in documents if isinstance(document.get("model"), dict)]
-    found = {part: _part(part, [section[part] for section in sections if part in section]) for part in PARTS}
+    found = model_parts(documents)
     encoder = _part_of(holders, "encoder")
     if "frozen" not in found["encoder"] and encoder is not None:
         trained = [parameter.requires_grad for parameter in encoder.parameters()]
         found["encoder"].update({"frozen": not any(trained)} if trained else {})
-    return {
-        "architecture": named.get("architecture", UNKNOWN),
-        "encoder": {"model_name": named.get("backbone", UNKNOWN), **found["encoder"]},
-        **{part: {"name": named.get(part, UNKNOWN), **found[part]} for part in PARTS[1:]},
-    }
+    return model_section(named, found)
 
 
 def _own_names(holders: list[Any]) -> Iterator[tuple[str, str]]:
@@ -97,26 +75,3 @@ def _part_of(holders: list[Any], *names: str) -> Any:
     """The first attribute of these names that is itself a module."""
     found = (getattr(holder, name, None) for holder in holders for name in names)
     return next((part for part in found if hasattr(part, "parameters")), None)
-
-
-def _part(part: str, sections: list[Any]) -> dict[str, Any]:
-    """What the sections say of a part beside its name; what one of them says isn't asked of the next."""
-    found: dict[str, Any] = {}
-    params: dict[str, Any] = {}
-    for section in sections:
-        for key, value in section.items() if isinstance(section, dict) else ():
-            if key in OWN_KEYS[part]:
-                found.setdefault(key, value)
-            elif _is_param(part, key, value):
-                params.setdefault(key, value)
-    if params and part != "encoder":
-        found["params"] = params
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def _is_param(part: str, key: str, value: Any) -> bool:
-    if key.startswith("_") or key == "name" or not is_known(value):
-        return False
-    if part == "loss":
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= MAX_TEXT)

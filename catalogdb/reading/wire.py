@@ -200,12 +200,12 @@ class ReadingDecoder:
 
 
 def _plain(question: RunQuestion) -> tuple[Any, ...]:
-    refs, folder, epoch, at, sure, scores, params = question
-    return [tuple(ref) for ref in refs], folder, epoch, at, sure, [tuple(score) for score in scores], dict(params)
+    refs, folder, epoch, at, sure, scores, params, step = question
+    return [tuple(ref) for ref in refs], folder, epoch, at, sure, [tuple(score) for score in scores], dict(params), step
 
 
 def _question(plain: tuple[Any, ...]) -> RunQuestion:
-    refs, folder, epoch, at, sure, scores, params = plain
+    refs, folder, epoch, at, sure, scores, params, step = plain
     return RunQuestion(
         tuple(RunRef(*ref) for ref in refs),
         folder,
@@ -214,4 +214,5 @@ def _question(plain: tuple[Any, ...]) -> RunQuestion:
         sure,
         tuple(RunScore(*score) for score in scores),
         params,
+        step,
     )

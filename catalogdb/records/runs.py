@@ -108,7 +108,8 @@ class RunQuestion(NamedTuple):
     """What W&B is asked about one checkpoint: of which run, best reference first, and which row of its history.
 
     ``folder`` is the checkpoint's; ``at`` the trainer's step under which its validation was logged, None where the file
-    doesn't say; ``sure`` is False where that is only likely; ``params`` are there where a guess has to be confirmed.
+    doesn't say; ``sure`` is False where that is only likely; ``params`` are there where a guess has to be confirmed;
+    ``step`` is the step that the checkpoint states of itself.
     """
 
     refs: tuple[RunRef, ...]
@@ -118,6 +119,7 @@ class RunQuestion(NamedTuple):
     sure: bool = True
     scores: tuple[RunScore, ...] = ()
     params: Mapping[str, Scalar] = {}
+    step: int | None = None
 
 
 class RunUse(NamedTuple):

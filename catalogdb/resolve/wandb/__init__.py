@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from catalogdb.resolve.wandb.client import Client
+from catalogdb.resolve.wandb.api import default_entity
+from catalogdb.resolve.wandb.client import ApiError, Client
 from catalogdb.resolve.wandb.credentials import PUBLIC, Access, find_access
-from catalogdb.resolve.wandb.fetching import Fetcher, RunCache
+from catalogdb.resolve.wandb.fetching import ENDED, Fetcher, RunCache
 from catalogdb.resolve.wandb.lookup import RunAnswer, RunDefaults, RunLookup
-from catalogdb.resolve.wandb.reference import RunQuestions, parse_run
+from catalogdb.resolve.wandb.metrics import as_step, numbers_of
+from catalogdb.resolve.wandb.reference import IN_HYPER_PARAMETERS, RunQuestions, parse_run, question_about
+from catalogdb.resolve.wandb.run_file import AXIS
 from catalogdb.resolve.wandb.run_folders import RunFolders
 
 __all__ = [
+    "AXIS",
+    "ENDED",
+    "IN_HYPER_PARAMETERS",
     "PUBLIC",
     "Access",
+    "ApiError",
     "Client",
     "Fetcher",
     "RunAnswer",
@@ -20,6 +27,10 @@ __all__ = [
     "RunFolders",
     "RunLookup",
     "RunQuestions",
+    "as_step",
+    "default_entity",
     "find_access",
+    "numbers_of",
     "parse_run",
+    "question_about",
 ]

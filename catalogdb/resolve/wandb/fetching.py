@@ -66,6 +66,10 @@ class Fetcher:
     def base_url(self) -> str:
         return self._client.base_url
 
+    @property
+    def is_down(self) -> bool:
+        return self._client.down is not None
+
     def close(self) -> None:
         self._client.close()
 
@@ -86,19 +90,22 @@ class Fetcher:
         ``is_enough`` says whether a run in the cache is fresh and has the rows.
         """
         patience = self._client.timeout + 1.0
-        mine = set(needs) if self._client.down is not None else self._cache.claim(list(needs), seconds=patience)
-        fetched = self._fetch({key: needs[key] for key in mine}, forget_history=forget_history)
-        theirs = set(needs) - mine
         end = time.monotonic() + patience
-        while theirs:
-            time.sleep(POLL)
-            for run in self._cache.find({key.run_id for key in theirs}):
-                if run.key in theirs and is_enough(run):
+        fetched: dict[RunKey, CachedRun] = {}
+        left = set(needs)
+        while left:
+            impatient = self._client.down is not None or time.monotonic() >= end
+            mine = set(left) if impatient else self._cache.claim(list(left), seconds=patience)
+            # After the claim: who asked for a run since the caller looked has kept the answer by now.
+            for run in self._cache.find({key.run_id for key in left}):
+                if run.key in left and is_enough(run):
                     fetched[run.key] = run
-            theirs -= fetched.keys()
-            free = self._cache.claim(list(theirs), seconds=patience) if time.monotonic() < end else set(theirs)
-            fetched.update(self._fetch({key: needs[key] for key in free}, forget_history=forget_history))
-            theirs -= free
+            self._cache.release(mine & fetched.keys())
+            asked = {key: needs[key] for key in mine - fetched.keys()}
+            fetched.update(self._fetch(asked, forget_history=forget_history))
+            left -= mine | fetched.keys()
+            if left:
+                time.sleep(POLL)
         self._say_down()
         return fetched
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from catalogdb.config_facts import config_facts
+from catalogdb.config_facts import MODEL_PARAMETERS, config_facts, is_known
 from catalogdb.records import (
     CachedRun,
     Finding,
@@ -144,10 +144,14 @@ class RunKnowledge:
             for field, (value, key) in config_facts(config).fields.items()
             if field != "wandb_run_id"
         }
+        for key, field in MODEL_PARAMETERS.items():
+            name = config.get(key)
+            if isinstance(name, str) and is_known(name):
+                self.fields.setdefault(field, Value(name.strip(), origin._replace(key=f"config.{key}")))
         params = {name: Value(value, origin) for name, value in flatten(config)}
         self.params = (ParamGroup(params),) if params else ()
         self.summary = dict(numbers_of(run.summary))
-        self._last = as_step(run.summary.get(AXIS))
+        self._ended = run.state not in (None, "running", "pending", "preempting")
 
     def finding(self, question: RunQuestion, ref: RunRef, joined: Joined, path: str) -> Finding:
         metrics: dict[str, Value] = {}
@@ -163,13 +167,30 @@ class RunKnowledge:
             saved_at = _moment(row.values.get("_timestamp")) if joined.exact else None
             if saved_at is not None:
                 fields["created_at"] = Value(saved_at, origin)
-        ended = self.run.state not in (None, "running", "pending", "preempting")
-        last = ended and joined.exact and row is not None and self._last == row.at
-        origin = self._origin("summary", "checkpoint" if last else "run")
+        origin = self._origin("summary", "checkpoint" if self.is_last(question, joined) else "run")
         for name, number in self.summary.items():
             metrics.setdefault(name, Value(number, origin))
         problems = (Problem(path, "wandb", f"{joined.refused}; its metrics are not used"),) if joined.refused else ()
         return Finding(fields, metrics, self.params, problems)
+
+    def is_last(self, question: RunQuestion, joined: Joined) -> bool:
+        """Whether the checkpoint is the run's last step, so that the summary is about it."""
+        row, summary = joined.row, self.run.summary
+        if not self._ended or joined.refused is not None or (row is not None and not joined.exact):
+            return False
+        epoch, at = as_step(summary.get("epoch")), as_step(summary.get(AXIS))
+        if row is not None:
+            return at == row.at
+        if question.at is not None and at == question.at:
+            same_epoch = epoch == question.epoch or (epoch is None and question.sure)
+        else:
+            stated = question.step is not None and question.epoch is not None
+            same_epoch = stated and (question.step, question.epoch) == (as_step(summary.get("global_step")), epoch)
+        return same_epoch and not any(
+            score.own is not None and value is not None and not same(value, score.own)
+            for score in question.scores
+            for value in [as_number(_at(summary, score.monitor))]
+        )
 
     def _origin(self, key: str, scope: Scope) -> Origin:
         return Origin("wandb", "wandb", self.path, key, scope)

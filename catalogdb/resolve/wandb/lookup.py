@@ -86,6 +86,11 @@ class RunLookup:
         """Whether the server may be asked at all."""
         return self._fetcher is not None
 
+    @property
+    def is_down(self) -> bool:
+        """Whether the server has failed, so that nothing more is asked."""
+        return self._fetcher is not None and self._fetcher.is_down
+
     def close(self) -> None:
         if self._fetcher is not None:
             self._fetcher.close()
@@ -115,6 +120,13 @@ class RunLookup:
             place += 1
         self._count()
         return answers
+
+    def find_run(self, ref: RunRef, folder: str) -> CachedRun | None:
+        """The run that a reference leads to, as seen from a folder, whatever checkpoint it is of; None where it can't
+        be had, or where W&B doesn't give it."""
+        run = self._runs({0: (RunQuestion((ref,), folder), ref)})[0].run
+        self._count()
+        return run if run is not None and run.found else None
 
     def _judge(self, path: str, question: RunQuestion, ref: RunRef, known: _Known) -> RunAnswer:
         run = known.run

@@ -44,22 +44,15 @@ class RunQuestions:
 
     def ask(self, candidate: Candidate, header: CheckpointHeader, known: Resolution) -> RunQuestion | None:
         """None where nothing leads to a run. ``known`` is what the other tiers said."""
-        folder = candidate.path.rpartition("/")[0]
         refs = _distinct(_stated(header, known))
-        guesses: tuple[RunRef, ...] = ()
-        path = candidate.link_target or candidate.path
-        scores = tuple(
-            RunScore(state.monitor, own_scores(header, path).get(state.monitor), state.current_score)
-            for state in header.monitors
-            if state.monitor
-        )
+        if refs:
+            return question_about(candidate, header, refs)
         params = _plain(header.hyper_parameters)
-        if not refs and (scores or len(params) >= CONFIRMING):
-            guesses = _distinct(self._guessed(folder, header, _named(known)))
-        if not refs and not guesses:
+        if len(params) < CONFIRMING and not any(state.monitor for state in header.monitors):
             return None
-        at, sure = validation_step(header)
-        return RunQuestion(refs or guesses, folder, header.epoch, at, sure, scores, params if guesses else {})
+        folder = candidate.path.rpartition("/")[0]
+        guesses = _distinct(self._guessed(folder, header, _named(known)))
+        return question_about(candidate, header, guesses)._replace(params=params) if guesses else None
 
     def _guessed(self, folder: str, header: CheckpointHeader, named: tuple[str, str]) -> Iterator[RunRef]:
         entity, project = named
@@ -85,6 +78,19 @@ class RunQuestions:
         ending = ENDS_IN_RUN_ID.search(name[-9:]) if len(name) > 9 else None
         if ending is not None and not name.endswith(BACKBONES):
             yield RunRef(ending[1], entity, project, source)
+
+
+def question_about(candidate: Candidate, header: CheckpointHeader, refs: tuple[RunRef, ...]) -> RunQuestion:
+    """A checkpoint's question about given runs."""
+    path = candidate.link_target or candidate.path
+    scores = tuple(
+        RunScore(state.monitor, own_scores(header, path).get(state.monitor), state.current_score)
+        for state in header.monitors
+        if state.monitor
+    )
+    at, sure = validation_step(header)
+    folder = candidate.path.rpartition("/")[0]
+    return RunQuestion(refs, folder, header.epoch, at, sure, scores, step=header.global_step)
 
 
 def parse_run(text: str, source: RunSource, entity: str = "", project: str = "") -> RunRef | None:
