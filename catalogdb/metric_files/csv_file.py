@@ -7,7 +7,8 @@ Rows are sparse: the values of one step stand in several (``lightning/fabric/log
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from itertools import accumulate
 
 from catalogdb.metric_files.table import UNKNOWN, LineFile
 
@@ -38,7 +39,36 @@ class CsvFile(LineFile):
         self._columns = []
         self._base = self._given_base
 
-    def take(self, offset: int, line: bytes) -> None:
+    def take(self, offset: int, lines: Sequence[bytes]) -> None:
+        """After the first row, many at once, where all are of the plain form: twice as fast as one by one."""
+        start = 0
+        while start < len(lines) and not self.index.offsets:
+            self.take_line(offset, lines[start])
+            offset += len(lines[start])
+            start += 1
+        rest = lines[start:]
+        if rest and not self._take_plain(offset, rest):
+            super().take(offset, rest)
+
+    def _take_plain(self, offset: int, lines: Sequence[bytes]) -> bool:
+        """Whether they were taken: none has quotes, lacks a column, or states anything but whole numbers or nothing."""
+        at_step, at_epoch, base = self._step, self._epoch, self._base
+        if b'"' in b"".join(lines):
+            return False
+        parts = [line.split(b",", self._parts) for line in lines]
+        try:
+            steps = [int(each[at_step] or UNKNOWN) for each in parts] if at_step >= 0 else [UNKNOWN] * len(lines)
+            epochs = [int(each[at_epoch] or UNKNOWN) for each in parts] if at_epoch >= 0 else [UNKNOWN] * len(lines)
+        except (ValueError, IndexError):
+            return False
+        if max(steps) > MAX_COUNT or max(epochs) > MAX_COUNT:
+            return False
+        if at_epoch >= 0 and (base or min(epochs) < UNKNOWN):
+            epochs = [epoch - base if epoch >= base else UNKNOWN for epoch in epochs]
+        self.index.add_all(steps, epochs, accumulate(map(len, lines[:-1]), initial=offset))
+        return True
+
+    def take_line(self, offset: int, line: bytes) -> None:
         if not self._columns:
             self._columns = _fields(line)[:MAX_COLUMNS]
             places = {name: place for place, name in enumerate(self._columns)}

@@ -24,7 +24,7 @@ class JsonLines(LineFile):
     """``epoch`` (0-based) and ``step``, as DETR's ``main.py`` writes its log. Keys are found without parsing a line;
     what is asked for is parsed."""
 
-    def take(self, offset: int, line: bytes) -> None:
+    def take_line(self, offset: int, line: bytes) -> None:
         self.index.add(_found(_STEP, line), _found(_EPOCH, line), offset)
 
     def values(self, line: bytes) -> Iterator[tuple[str, float]]:
@@ -41,7 +41,7 @@ class JsonLines(LineFile):
 class DetectronMetrics(JsonLines):
     """``iteration`` is the 0-based index of the one that was done (``detectron2/utils/events.py``, ``JSONWriter``)."""
 
-    def take(self, offset: int, line: bytes) -> None:
+    def take_line(self, offset: int, line: bytes) -> None:
         self.index.add(_found(_ITERATION, line), UNKNOWN, offset)
 
 
@@ -59,7 +59,7 @@ class MmengineScalars(JsonLines):
         super()._begin_anew()
         self._newest = self._newest_epoch = UNKNOWN
 
-    def take(self, offset: int, line: bytes) -> None:
+    def take_line(self, offset: int, line: bytes) -> None:
         iteration, epoch, step = _found(_ITER, line), _found(_EPOCH, line), _found(_STEP, line)
         if iteration != UNKNOWN:
             self._newest, self._newest_epoch = iteration, epoch

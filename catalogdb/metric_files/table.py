@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 Row = Mapping[str, float]
@@ -64,6 +64,12 @@ class LineIndex:
         self.steps.append(step)
         self.epochs.append(epoch)
         self.offsets.append(offset)
+
+    def add_all(self, steps: Iterable[int], epochs: Iterable[int], offsets: Iterable[int]) -> None:
+        """Of as many lines as there are steps."""
+        self.steps.extend(steps)
+        self.epochs.extend(epochs)
+        self.offsets.extend(offsets)
 
     def lines_of(self, step: int | None, epoch: int | None) -> list[int]:
         """Offsets of the lines of a step that aren't of another epoch, and of lines without a step of an epoch."""
@@ -128,11 +134,11 @@ class LineFile:
             if not self._goes_on(descriptor, status):
                 self._begin_anew()
                 self._inode = status.st_ino
-            for offset, line in _whole_lines(descriptor, self._end):
-                self.take(offset, line)
-                self._keep(offset, line)
-                self._end = offset + len(line)
-                self._last = line[-64:]
+            for offset, lines in _whole_lines(descriptor, self._end):
+                self.take(offset, lines)
+                self._keep(offset, b"".join(lines))
+                self._end = offset + sum(map(len, lines))
+                self._last = lines[-1][-64:]
         finally:
             os.close(descriptor)
 
@@ -143,10 +149,10 @@ class LineFile:
         before = self._end - len(self._last)
         return os.pread(descriptor, len(self._last), before) == self._last
 
-    def _keep(self, offset: int, line: bytes) -> None:
+    def _keep(self, offset: int, added: bytes) -> None:
         content = self._content
-        if content is not None and offset == len(content) and offset + len(line) <= MAX_KEPT:
-            content += line
+        if content is not None and offset == len(content) and offset + len(added) <= MAX_KEPT:
+            content += added
         else:
             self._content = None
 
@@ -156,8 +162,14 @@ class LineFile:
         self._end = 0
         self._last = b""
 
-    def take(self, offset: int, line: bytes) -> None:
-        """Puts a line, with its end, into the index."""
+    def take(self, offset: int, lines: Sequence[bytes]) -> None:
+        """Puts lines, with their ends, into the index. The first begins at ``offset``."""
+        for line in lines:
+            self.take_line(offset, line)
+            offset += len(line)
+
+    def take_line(self, offset: int, line: bytes) -> None:
+        """Puts one of them into the index."""
         raise NotImplementedError
 
     def values(self, line: bytes) -> Iterable[tuple[str, float]]:
@@ -198,17 +210,17 @@ def unambiguous(rows: Iterable[Iterable[tuple[str, float]]]) -> Row:
     return found
 
 
-def _whole_lines(descriptor: int, start: int) -> Iterator[tuple[int, bytes]]:
-    """Each line with its end, and where it begins; the last one only if it has ended."""
+def _whole_lines(descriptor: int, start: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Lines with their ends, some at a time, and where the first of them begins; the last one only if it has ended."""
     offset = start
     rest = b""
     while chunk := os.pread(descriptor, CHUNK, offset + len(rest)):
         data = rest + chunk
         lines = data.splitlines(keepends=True) if b"\r" not in data else _split(data)
         rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
-        for line in lines:
-            yield offset, line
-            offset += len(line)
+        if lines:
+            yield offset, lines
+            offset += len(data) - len(rest)
         if len(rest) > MAX_LINE:
             skipped = _end_of_line(descriptor, offset + len(rest))
             if skipped is None:

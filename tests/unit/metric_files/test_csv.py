@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from catalogdb.metric_files.csv_file import CsvFile
 from catalogdb.metric_files.opening import open_metric_file
 from catalogdb.metric_files.table import Asked, LineFile, MetricFile, Row
 
@@ -152,6 +155,21 @@ def test_ultralytics_counts_from_1_and_older_releases_from_0(tmp_path: Path, fir
 def test_timm_counts_from_0(tmp_path: Path) -> None:
     file = opened(tmp_path / "summary.csv", "epoch,train_loss,eval_top1\r\n0,1.5,40.0\r\n1,1.2,55.5\r\n")
     assert on_epoch(file, 1) == {"train_loss": 1.2, "eval_top1": 55.5}
+
+
+FIELD = st.sampled_from(
+    ["", "0", "1", "2", "17", "4.0", "-3", " 5 ", "x", "nan", '"6"', '"a,b"', str(2**53 + 1), "1e2"]
+)
+
+
+@given(lines=st.lists(st.lists(FIELD, min_size=1, max_size=5).map(",".join), max_size=12), base=st.sampled_from([0, 1]))
+def test_many_lines_are_taken_as_one_by_one(lines: list[str], base: int) -> None:
+    content = [f"{line}\n".encode() for line in ("epoch,val/loss,step", *lines)]
+    together, apart = CsvFile("metrics.csv", base=base), CsvFile("metrics.csv", base=base)
+    together.take(0, content)
+    LineFile.take(apart, 0, content)
+    for name in ("steps", "epochs", "offsets"):
+        assert getattr(together.index, name) == getattr(apart.index, name)
 
 
 ODD = [
