@@ -1,4 +1,5 @@
-"""What is wrong with known checkpoints, asked of the disk: nothing is taken from the last scan but their paths."""
+"""What is wrong with known checkpoints, asked of the disk. From the last scan are their paths, and the values that
+decide whether one is the best or the last, as it is called."""
 
 from __future__ import annotations
 
@@ -12,13 +13,15 @@ from catalogdb.errors import NotFound
 from catalogdb.formats import read_header
 from catalogdb.formats.deep import read_deep
 from catalogdb.query import ask
+from catalogdb.query.claims import broken_claims
 from catalogdb.reading import unfinished
-from catalogdb.records import Candidate, Checkpoint, CheckpointHeader, Fault
+from catalogdb.records import Candidate, Checkpoint, CheckpointHeader, Fault, FaultKind
 from catalogdb.resolve import ResolverChain, SidecarResolver
 from catalogdb.store import Store
 
 ALL_STATES = "state IN ('ready', 'writing', 'truncated', 'unreadable', 'missing')"
 """Names ``state``, without which a filter leaves out what is missing."""
+_CANT_BE_READ = frozenset[FaultKind]({"missing", "truncated", "unreadable", "corrupt"})
 BATCH = 100
 TIMES_DIFFER = 2e-6
 """Seconds: a row's time has microseconds."""
@@ -50,6 +53,8 @@ def verify(store: Store, where: str, *, deep: bool) -> Iterator[Fault]:
         for verified in Verifier(deep=deep).verify(rows):
             looked_at += 1
             yield from verified.faults
+            if verified.checkpoint.claims is not None:
+                yield from _of_claims(store, verified)
             if verified.fingerprint is not None and not verified.faults:
                 computed.append((verified.checkpoint.id, verified.fingerprint))
                 if len(computed) == BATCH:
@@ -59,6 +64,14 @@ def verify(store: Store, where: str, *, deep: bool) -> Iterator[Fault]:
         store.keep_fingerprints(computed)
     if not looked_at:
         raise NotFound("no checkpoint matches" if where.strip() else "there is no checkpoint; scan first")
+
+
+def _of_claims(store: Store, verified: Verified) -> Iterator[Fault]:
+    """Of one that can be read. What the catalog knows of the others in its folder counts, as long as it is still so."""
+    if not _CANT_BE_READ.isdisjoint(fault.kind for fault in verified.faults):
+        return
+    for reason in broken_claims(store, verified.checkpoint):
+        yield Fault(verified.checkpoint.path, "claim", reason)
 
 
 class Verifier:

@@ -29,6 +29,7 @@ def command(given: Globals, where: str, deep: bool, style: str) -> None:
     corrupt      its bytes have changed since they were written, or last verified (--deep)
     duplicate    has the weights of another one; links don't count
     sidecar      its sidecar is broken, or about another step or model
+    claim        is called best or last, and another one in its folder is
 
     Without --deep a file takes a millisecond, whatever its size. Exits with 1 when anything is wrong, and when there is
     no such checkpoint.

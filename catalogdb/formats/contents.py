@@ -9,6 +9,7 @@ from catalogdb.formats.container import Container
 from catalogdb.formats.frameworks import STATE_DICT_KEYS, Facts, read_facts
 from catalogdb.formats.pickle_values import Tensor
 from catalogdb.formats.plain import as_mapping, as_plain, top_scalars
+from catalogdb.formats.training_arguments import read_arguments
 from catalogdb.formats.weights import find_state_dict, weigh
 from catalogdb.records import EMBEDDED_KEY, CheckpointHeader
 
@@ -19,7 +20,7 @@ def read_contents(container: Container) -> CheckpointHeader:
     """The header of an open container. Raises CutShort, Refused, Foreign and OSError."""
     checkpoint = container.read_checkpoint()
     mapping = as_mapping(checkpoint)
-    facts = _NO_FACTS if mapping is None else read_facts(mapping, container.number)
+    facts = _of_object(checkpoint) if mapping is None else read_facts(mapping, container.number)
     tensors = find_state_dict(checkpoint, facts.weights_at)
     weighed = None if tensors is None else weigh(tensors, container.checksums)
     storages = () if tensors is None else tuple([tensor[4] for tensor in tensors.values()])
@@ -45,6 +46,11 @@ def read_contents(container: Container) -> CheckpointHeader:
         embedded=None if mapping is None else as_plain(mapping.get(EMBEDDED_KEY)),
         bytes_read=container.bytes_read,
     )
+
+
+def _of_object(checkpoint: object) -> Facts:
+    arguments = read_arguments(checkpoint)
+    return Facts("transformers", hyper_parameters=arguments) if arguments else _NO_FACTS
 
 
 def read_weights(container: Container) -> dict[str, Tensor] | None:

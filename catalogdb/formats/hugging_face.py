@@ -1,7 +1,7 @@
 """Hugging Face's folders: the Trainer's ``checkpoint-<step>/``, sharded models; state and config as JSON beside them.
 
 Layout after ``transformers/trainer.py`` (_save_checkpoint), ``…/trainer_callback.py`` (TrainerState.save_to_json) and
-``…/utils/__init__.py`` (the names of weights). ``training_args.bin``, a pickled object, isn't opened.
+``…/utils/__init__.py`` (the names of weights). ``training_args.bin``, a pickled object, is read as data.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from catalogdb.folders import INDEX, INNER_WEIGHTS, SHARD, STATE, WEIGHTS
 from catalogdb.formats.json_text import load_object
 from catalogdb.formats.plain import as_count, flatten
 from catalogdb.formats.source import CutShort, Refused
-from catalogdb.records import CheckpointHeader, HeaderState, ModelIdentity
+from catalogdb.records import CheckpointHeader, HeaderState, ModelIdentity, Scalar
 
 CONFIG = "config.json"
+ARGUMENTS = "training_args.bin"
 MAX_JSON = 32 * 1024 * 1024
+MAX_ARGUMENTS = 1024 * 1024
 MAX_MODEL_TYPE = 256
 _NO_METRIC = ("_runtime", "_per_second", "_steps", "_compilation_time")
 
@@ -39,8 +41,9 @@ def read_trainer_folder(
     header = _read_weights(path, sizes, read_header, read_inner)
     if state is not None or "transformers_version" in (config or {}):
         header = replace(header, framework="transformers", framework_version=None, model=_model(config))
+    parameters = {**flatten(config, lambda ref: None), **_arguments(path, sizes, read_header)}
     if state is None:
-        return replace(header, hyper_parameters={**header.hyper_parameters, **flatten(config, lambda ref: None)})
+        return replace(header, hyper_parameters={**header.hyper_parameters, **parameters})
     step = as_count(state.get("global_step"))
     epoch = state.get("epoch")
     scalars = {key: state[key] for key in ("epoch", "global_step", "best_metric") if _is_number(state.get(key))}
@@ -48,10 +51,23 @@ def read_trainer_folder(
         header,
         epoch=int(epoch) if type(epoch) is float and 0 <= epoch < 2**53 and epoch.is_integer() else as_count(epoch),
         global_step=step,
-        hyper_parameters=flatten(config, lambda ref: None),
+        hyper_parameters=parameters,
         metrics=_metrics(state.get("log_history"), step),
         scalars=scalars,
     )
+
+
+def _arguments(
+    path: str, sizes: Mapping[str, int], read_header: Callable[[str], CheckpointHeader]
+) -> Mapping[str, Scalar]:
+    """None where the file isn't there, or isn't whole: the checkpoint doesn't need it."""
+    if not 0 < sizes.get(ARGUMENTS, 0) <= MAX_ARGUMENTS:
+        return {}
+    try:
+        header = read_header(f"{path}/{ARGUMENTS}")
+    except OSError:
+        return {}
+    return header.hyper_parameters if header.state == "ready" and header.framework == "transformers" else {}
 
 
 def _model(config: Mapping[str, Any] | None) -> ModelIdentity | None:

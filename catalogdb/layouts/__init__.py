@@ -8,6 +8,7 @@ from catalogdb.layouts.base import (
     Guide,
     Layout,
     Listing,
+    Monitor,
     Position,
     Seen,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "Guide",
     "Layout",
     "Listing",
+    "Monitor",
     "Position",
     "Seen",
     "all_marks",

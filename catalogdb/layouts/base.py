@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from catalogdb.layouts.names import Claim, claims_of
 from catalogdb.metric_files.forms import is_event_file
-from catalogdb.records import CheckpointHeader, SourceRole, Stamp
+from catalogdb.records import CheckpointHeader, Mode, SourceRole, Stamp
 
 CHECKPOINT_FOLDERS = frozenset({"checkpoints", "checkpoint", "ckpts", "ckpt", "weights"})
 """Folders that hold nothing but checkpoints: the run is the folder above."""
@@ -71,6 +71,14 @@ class Position(NamedTuple):
     row_epoch: int | None = None
 
 
+class Monitor(NamedTuple):
+    """The metric that training chose its best checkpoint by, and where that is stated. ``mode`` may be unknown."""
+
+    metric: str
+    mode: Mode | None
+    key: str
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A checkpoint as a layout sees it. ``name`` is the file's (for a link: its target's), ``own_name`` the path's."""
@@ -125,6 +133,9 @@ class Layout(Protocol):
     def claims(self, seen: Seen) -> frozenset[Claim]:
         """What the checkpoint is said to be, by its name or by a file beside it. Hints, no more."""
 
+    def monitor(self, seen: Seen) -> Monitor | None:
+        """By which metric the best was chosen, where the checkpoint or its name states that."""
+
 
 class Habits:
     """What most layouts have in common: nothing beside the checkpoint, and counters as the file states them."""
@@ -141,6 +152,9 @@ class Habits:
 
     def claims(self, seen: Seen) -> frozenset[Claim]:
         return claims_of(seen.own_name)
+
+    def monitor(self, seen: Seen) -> Monitor | None:
+        return None
 
 
 def run_of(folder: Listing) -> Listing:

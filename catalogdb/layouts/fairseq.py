@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 
-from catalogdb.layouts.base import Guide, Habits, Position, Seen
+from catalogdb.layouts.base import Guide, Habits, Monitor, Position, Seen
 from catalogdb.layouts.names import stem_of
+from catalogdb.records import Mode
 
 SAVED = re.compile(r"checkpoint(?:(\d{1,9})|_(\d{1,9})_(\d{1,12}))")
+
+BEST, MAXIMIZE = "best_checkpoint_metric", "maximize_best_checkpoint_metric"
 
 
 class Fairseq(Habits):
@@ -37,3 +40,13 @@ class Fairseq(Habits):
         if not number:
             return Position(None, step, row=step)
         return Position(number - 1, step, number, "extra_state.train_iterator.epoch", step, number - 1)
+
+    def monitor(self, seen: Seen) -> Monitor | None:
+        """``loss`` is the validation's, here ``val_loss`` as in the checkpoint."""
+        stated = seen.header.hyper_parameters
+        for section in ("checkpoint.", ""):
+            name, up = (stated.get(f"{section}{key}") for key in (BEST, MAXIMIZE))
+            if isinstance(name, str) and name:
+                mode: Mode | None = None if not isinstance(up, bool) else "max" if up else "min"
+                return Monitor("val_loss" if name == "loss" else name, mode, f"{section}{BEST}")
+        return None

@@ -12,8 +12,9 @@ import math
 import re
 from collections.abc import Iterator
 
-from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Position, Seen, of_header
+from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Monitor, Position, Seen, of_header
 from catalogdb.layouts.names import IS_BEST, NOTHING, Claim
+from catalogdb.records import Mode
 
 STATE = "trainer_state.json"
 FOLDER = re.compile(r"checkpoint-(\d{1,12})")
@@ -53,6 +54,16 @@ class HuggingFace(Habits):
             return Position(None, step)
         done = float(raw)  # type: ignore[arg-type]  # as above
         return Position(max(math.ceil(done) - 1, 0), step, stated_epoch=done, key="trainer_state.json: epoch")
+
+    def monitor(self, seen: Seen) -> Monitor | None:
+        """A name without ``eval_`` gets it (``transformers/trainer.py``, ``_determine_best_metric``)."""
+        stated = seen.header.hyper_parameters
+        name, up = stated.get("metric_for_best_model"), stated.get("greater_is_better")
+        if not isinstance(name, str) or not name:
+            return None
+        mode: Mode | None = None if not isinstance(up, bool) else "max" if up else "min"
+        metric = name if name.startswith("eval_") else f"eval_{name}"
+        return Monitor(metric, mode, "training_args.bin: metric_for_best_model")
 
     def claims(self, seen: Seen) -> frozenset[Claim]:
         found = BEST.search(seen.texts.get(STATE, ""))

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Position, Seen
+from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Monitor, Position, Seen
 from catalogdb.layouts.names import IS_LAST, NOTHING, Claim, claims_of, stem_of
 
 LAST = "last_checkpoint"
 SCALARS = "scalars.json"
 STARTED = re.compile(r"\d{8}_\d{6}")
 SAVED = re.compile(r"(?:best_.+_)?(epoch|iter)_(\d{1,12})")
+CHOSEN = re.compile(r"best_(.+)_(?:epoch|iter)_\d{1,12}")
 MAX_STARTS = 16
 
 
@@ -51,6 +52,11 @@ class Mmengine(Habits):
         done = header.epoch if header.epoch is not None else int(saved[2])
         epoch = done - 1 if done > 0 else None
         return Position(epoch, header.global_step, done, "meta.epoch", header.global_step, epoch)
+
+    def monitor(self, seen: Seen) -> Monitor | None:
+        """The name has ``_`` for the metric's ``/``."""
+        found = CHOSEN.fullmatch(stem_of(seen.name))
+        return Monitor(found[1], None, "file name") if found is not None else None
 
     def claims(self, seen: Seen) -> frozenset[Claim]:
         last = seen.texts.get(LAST, "").strip().replace("\\", "/").rpartition("/")[2] == seen.own_name

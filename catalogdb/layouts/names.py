@@ -91,6 +91,12 @@ def _known_name(raw: str, known: Iterable[str]) -> str | None:
     return max(fitting, key=len) if fitting else None
 
 
+def as_logged(name: str, known: Iterable[str]) -> str:
+    """The spelling of the known metric that ``name`` is, whatever characters stand for ``/`` and the like."""
+    same = {each for each in known if _plain(each) == _plain(name)}
+    return name if name in same or len(same) != 1 else same.pop()
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
 

@@ -48,6 +48,9 @@ BUILT_IN: tuple[Layout, ...] = (
 
 PLAIN = BUILT_IN[-1]
 
+MEMBERS = ("name", "guide", "marks", "tells", "frameworks", "depends", "position", "claims", "monitor")
+"""Of a layout."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -59,8 +62,9 @@ def layouts() -> tuple[Layout, ...]:
         try:
             given = entry.load()
             layout: Layout = given() if callable(given) else given
-            if not all(hasattr(layout, name) for name in ("name", "marks", "frameworks", "depends", "position")):
-                raise TypeError("is no layout")
+            missing = sorted(name for name in MEMBERS if not hasattr(layout, name))
+            if missing:
+                raise TypeError(f"it is no layout, without {', '.join(missing)}")
         except (ImportError, AttributeError, TypeError, ValueError) as error:
             logger.warning("the layout %s (%s) can't be used: %s", entry.name, entry.value, error)
             continue

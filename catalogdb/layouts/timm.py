@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Position, Seen
+from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Monitor, Position, Seen
 from catalogdb.layouts.names import number_in
 
 SUMMARY = "summary.csv"
@@ -40,3 +40,10 @@ class Timm(Habits):
         epoch = stated if stated is not None else number_in(EPOCH, seen.name)
         whole = not seen.name.startswith(RECOVERY)
         return Position(epoch, seen.header.global_step, row_epoch=epoch if whole else None)
+
+    def monitor(self, seen: Seen) -> Monitor | None:
+        """``decreasing_metric = eval_metric == 'loss'`` (``train.py``)."""
+        name = seen.header.hyper_parameters.get("eval_metric")
+        if not isinstance(name, str) or not name:
+            return None
+        return Monitor(f"eval_{name}", "min" if name == "loss" else "max", "args.eval_metric")

@@ -10,10 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Position, Seen, run_of
+from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Monitor, Position, Seen, run_of
 from catalogdb.layouts.names import number_in
 
 RESULTS = "results.csv"
+FITNESS = "fitness"
+"""A sum of its metrics, by which it chooses the best."""
+
 EPOCH = re.compile(r"epoch(\d{1,9})")
 
 
@@ -40,3 +43,6 @@ class Ultralytics(Habits):
         stated = seen.header.epoch
         epoch = stated if stated is not None else number_in(EPOCH, seen.name)
         return Position(epoch, None, row_epoch=epoch)
+
+    def monitor(self, seen: Seen) -> Monitor | None:
+        return Monitor(FITNESS, "max", f"train_metrics.{FITNESS}") if FITNESS in seen.header.metrics else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-FaultKind = Literal["missing", "truncated", "unreadable", "corrupt", "duplicate", "sidecar"]
+FaultKind = Literal["missing", "truncated", "unreadable", "corrupt", "duplicate", "sidecar", "claim"]
 """What ``verify`` finds: gone; ends too early or lacks a part; can't be read; bytes that have changed since they were
-written; the weights of another file; a sidecar that is broken or about another state."""
+written; the weights of another file; a sidecar that is broken or about another state; called best or last and isn't."""
 
 
 @dataclass(frozen=True, slots=True)

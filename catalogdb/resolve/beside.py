@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from catalogdb.errors import MetadataError, ResolverError
-from catalogdb.layouts import Position, Seen, layout_of
+from catalogdb.layouts import Monitor, Position, Seen, layout_of
 from catalogdb.layouts.names import counters
 from catalogdb.metric_files.opening import open_metric_file
 from catalogdb.metric_files.table import Asked, LineFile, MetricFile, Row
@@ -29,10 +29,12 @@ BESIDE = ("metrics", "params", "state")
 
 
 class Placed(NamedTuple):
-    """A checkpoint in its run. ``said`` is what it is called, ``best`` or ``last``, and the file that calls it so."""
+    """A checkpoint in its run. ``said`` is what it is called, ``best`` or ``last``, and the file that calls it so;
+    ``monitor`` is what its framework chooses the best by."""
 
     position: Position
     said: Mapping[str, Source | None]
+    monitor: Monitor | None
 
 
 class Found(NamedTuple):
@@ -123,10 +125,11 @@ class Beside:
         seen = Seen(name, own_name, header, texts, above)
         claims = layout.claims(seen)
         if not claims:
-            return Placed(layout.position(seen), {})
+            return Placed(layout.position(seen), {}, layout.monitor(seen))
         by_name = layout.claims(Seen(name, own_name, header)) if states else claims
         source = states[0] if states else None
-        return Placed(layout.position(seen), {claim: None if claim in by_name else source for claim in sorted(claims)})
+        said: dict[str, Source | None] = {claim: None if claim in by_name else source for claim in sorted(claims)}
+        return Placed(layout.position(seen), said, layout.monitor(seen))
 
     def _text(self, source: Source) -> str:
         try:

@@ -7,9 +7,9 @@ from functools import lru_cache
 
 from catalogdb.config_facts import MODEL_PARAMETERS, ConfigFacts, is_known
 from catalogdb.errors import ResolverError
-from catalogdb.layouts import Position
+from catalogdb.layouts import Monitor, Position
 from catalogdb.layouts.hugging_face import STATE
-from catalogdb.layouts.names import counters, metrics_in, name_below
+from catalogdb.layouts.names import as_logged, counters, metrics_in, name_below
 from catalogdb.records import (
     Candidate,
     CheckpointHeader,
@@ -67,7 +67,7 @@ class InferenceResolver:
         """Never fails as a whole: a broken config is a problem of the finding."""
         folder, _, file_name = candidate.path.rpartition("/")
         header = hints.header
-        position, said_to_be = self._beside.place(candidate, header)
+        position, said_to_be, monitor = self._beside.place(candidate, header)
         fields: dict[str, Value] = {}
         metrics: dict[str, Value] = {}
         problems: list[Problem] = []
@@ -77,6 +77,8 @@ class InferenceResolver:
         known: list[str] = []
         if candidate.source("metrics") is not None:
             metrics = self._with_metric_files(candidate, position, fields, metrics, known, problems)
+        if monitor is not None and "monitor" not in fields:
+            _from_monitor(monitor, (*metrics, *known), fields)
         said = self._of_run(candidate, folder, problems)
         if said is not None:
             fields = _with_config(fields, said.fields)
@@ -222,6 +224,14 @@ def _from_header(header: CheckpointHeader, path: str, fields: dict[str, Value], 
         metrics[name] = Value(metric, _origin(*origin, "checkpoint"))
     for name, score in own_scores(header, path).items():
         metrics[name] = Value(score, _origin("header", "", "callbacks.ModelCheckpoint.best_k_models", "checkpoint"))
+
+
+def _from_monitor(monitor: Monitor, known: Collection[str], fields: dict[str, Value]) -> None:
+    """What a layout says that the best was chosen by, under the name that training logged."""
+    origin = IN_NAME if monitor.key == IN_NAME.key else _origin("header", "", monitor.key, "checkpoint")
+    fields["monitor"] = Value(as_logged(monitor.metric, known), origin)
+    if monitor.mode is not None:
+        fields["monitor_mode"] = Value(monitor.mode, origin)
 
 
 def _with_config(fields: dict[str, Value], said: Mapping[str, Value]) -> dict[str, Value]:

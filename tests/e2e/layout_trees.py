@@ -170,12 +170,13 @@ def mmengine(root: Path) -> Tree:
     facts = {}
     for epoch in (1, 2, 3):
         row = {"lr": 0.5, "data_time": 0.1, "loss": 2.0 / epoch, "time": 1, "memory": 9, "step": epoch * 100}
-        rows += [{**row, "epoch": epoch, "iter": epoch * 100}, {"coco/bbox_mAP": epoch / 8, "step": epoch}]
+        score = {1: 0.125, 2: 0.5, 3: 0.375}[epoch]
+        rows += [{**row, "epoch": epoch, "iter": epoch * 100}, {"coco/bbox_mAP": score, "step": epoch}]
         save(run / f"epoch_{epoch}.pth", content(epoch, epoch * 100))
-        metrics = {"lr": 0.5, "loss": 2.0 / epoch, "coco/bbox_mAP": epoch / 8}
+        metrics = {"lr": 0.5, "loss": 2.0 / epoch, "coco/bbox_mAP": score}
         facts[f"epoch_{epoch}.pth"] = Fact(epoch - 1, epoch * 100, metrics, "last" if epoch == 3 else None, epoch)
     save(run / "best_coco_bbox_mAP_epoch_2.pth", content(2, 200))
-    metrics = {"lr": 0.5, "loss": 1.0, "coco/bbox_mAP": 0.25}
+    metrics = {"lr": 0.5, "loss": 1.0, "coco/bbox_mAP": 0.5}
     facts["best_coco_bbox_mAP_epoch_2.pth"] = Fact(1, 200, metrics, "best", 2)
     text(run / "last_checkpoint", "/home/somebody/work_dirs/dbnet_r18/epoch_3.pth")
     lines(run / "20251018_143215" / "vis_data" / "scalars.json", *rows)
@@ -262,7 +263,7 @@ def fairseq(root: Path) -> Tree:
         ("checkpoint1.pt", 1, 100, None),
         ("checkpoint2.pt", 2, 200, None),
         ("checkpoint_2_150.pt", 2, 150, None),
-        ("checkpoint_best.pt", 1, 100, "best"),
+        ("checkpoint_best.pt", 2, 200, "best"),
         ("checkpoint_last.pt", 2, 200, "last"),
     ):
         content = {

@@ -99,12 +99,31 @@ def test_a_trainer_s_rows_have_their_own_step_and_the_best_is_the_trainer_s(outp
     for path, row in rows.items():
         is_of_its_step(row, output.parent / path)
         assert row.params["model_type"] == "bert"
+        assert (row.params["learning_rate"], row.params["seed"]) == (0.05, 7)
+        assert (row.params["eval_strategy"], row.params["per_device_train_batch_size"]) == ("steps", 6)
+        assert (row.monitor, row.monitor_mode) == ("eval_loss", "min")
     assert len({row.metrics["eval_loss"] for row in rows.values()}) == 3
     said = Path(state_of(output / "checkpoint-6")["best_model_checkpoint"]).name
     best = catalog.best("eval_loss", mode="min")
     assert isinstance(best, Checkpoint)
     assert Path(best.path).name == said
     assert {Path(row.path).name for row in rows.values() if row.claims == "best"} == {said}
+
+
+def test_a_trainer_s_best_that_isn_t_the_best(output: Path, catalog: Catalog) -> None:
+    newest = output / "checkpoint-6" / "trainer_state.json"
+    scores = {each["step"]: each["eval_loss"] for each in state_of(newest.parent)["log_history"] if "eval_loss" in each}
+    best, worst = min(scores, key=scores.__getitem__), max(scores, key=scores.__getitem__)
+    catalog.scan(output.parent)
+    assert [fault for fault in catalog.verify() if fault.kind == "claim"] == []
+    said = {**state_of(newest.parent), "best_model_checkpoint": f"/elsewhere/bert/checkpoint-{worst}"}
+    newest.write_text(json.dumps(said, indent=2, sort_keys=True), encoding="utf-8")
+    catalog.scan(output.parent)
+    (fault,) = [fault for fault in catalog.verify() if fault.kind == "claim"]
+    assert Path(fault.path).name == f"checkpoint-{worst}"
+    assert fault.reason == (
+        f"is called best, with eval_loss {scores[worst]:.6g}, but checkpoint-{best} has {scores[best]:.6g}"
+    )
 
 
 def test_a_trainer_s_state_that_was_cut_says_nothing_wrong(output: Path, catalog: Catalog) -> None:

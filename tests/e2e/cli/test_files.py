@@ -32,6 +32,23 @@ def test_verify_lists_what_is_wrong_and_ends_with_1(own: Run, home: Path) -> Non
     assert own("verify", "epoch = 5", "--format", "path", "-q") == Ended(1, f"{path}\n", "")
 
 
+def test_verify_lists_the_claims_that_don_t_hold(own: Run, home: Path) -> None:
+    newest = Path(own("ls", "-n", "1", "-S", "global_step DESC", "--format", "path").lines[0])
+    stale = newest.with_name("last.ckpt")
+    stale.unlink(missing_ok=True)
+    shutil.copy2(next(path for path in sorted(newest.parent.glob("epoch*.ckpt")) if path != newest), stale)
+    for sidecar in newest.parent.glob("last.*.yaml"):
+        sidecar.unlink()
+    assert own("scan", "outputs", "-q").code == 0
+    ended = own("verify", "claims = 'last'", "--format", "json")
+    (row,) = [row for row in json.loads(ended.out) if row["kind"] == "claim"]
+    assert (ended.code, row["path"]) == (1, str(stale))
+    assert row["reason"].startswith("is called last, of step ")
+    assert newest.name in row["reason"]
+    table = own("verify", "claims = 'last'")
+    assert any("claim" in line and newest.name in line for line in table.lines)
+
+
 def test_verify_finds_twins(own: Run) -> None:
     rows = json.loads(own("verify", "--format", "json").out)
     assert {row["kind"] for row in rows} == {"duplicate"}
