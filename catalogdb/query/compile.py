@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -65,8 +66,14 @@ def _in_turn(
 def compile_count(filter: Filter, *, names: Mapping[str, int], now: datetime | None = None) -> Ways:
     """How many checkpoints match: one row, one number."""
     query = make_query(filter, names, now)
-    drivers = query.narrowing(None) or [SCAN]
-    return ways_of(select("count(*)", driver.tables, query.where(driver), (), None) for driver in drivers)
+    return ways_of(_counted(query, driver) for driver in query.narrowing(None) or [SCAN])
+
+
+def _counted(query: Query, driver: Driver) -> Sql:
+    where = query.where(driver)
+    alone = driver.alone is not None and not re.search(r"\b[cr]\.", " ".join(item.text for item in where))
+    tables = driver.alone if alone and driver.alone is not None else driver.tables
+    return select("count(*)", tables, where, (), None)
 
 
 def compile_keys(order: Sequence[OrderKey], checkpoint_id: int, *, names: Mapping[str, int]) -> Statement:

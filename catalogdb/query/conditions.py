@@ -132,18 +132,26 @@ class Conditions:
 
     def _comparison(self, node: Comparison) -> Sql:
         if node.ident.kind == "param":
-            return self._param(node.ident, [(node.operator, node.value)], "AND")
+            return self._param(node)
         operand, right = self.operand(node.ident), self.bind(node.ident, node.operator, node.value)
         left = f"lower_text({operand.text})" if right.text == _LOWERED else operand.text
         return Sql(f"({left} {right.text})", (*operand.values, *right.values))
 
-    def _param(self, ident: Ident, tests: Sequence[tuple[Operator, Value]], word: str) -> Sql:
-        inner = balanced([self.param_test(operator, value) for operator, value in tests], word)
-        return Sql(f"(SELECT {inner.text} {PARAM})", (*inner.values, ident.name))
+    def _param(self, node: Comparison | Membership | Between) -> Sql:
+        inner = self.param_tests(node)
+        return Sql(f"(SELECT {inner.text} {PARAM})", (*inner.values, node.ident.name))
+
+    def param_tests(self, node: Comparison | Membership | Between) -> Sql:
+        """What a condition asks of a param, over the alias ``p`` of params; its negation left out."""
+        if isinstance(node, Comparison):
+            return self._param_test(node.operator, node.value)
+        if isinstance(node, Membership):
+            return balanced([self._param_test("=", value) for value in node.values], "OR")
+        return balanced([self._param_test(">=", node.low), self._param_test("<=", node.high)], "AND")
 
     def _in(self, node: Membership) -> Sql:
         if node.ident.kind == "param":
-            return self._param(node.ident, [("=", value) for value in node.values], "OR")
+            return self._param(node)
         operand = self.operand(node.ident)
         bound = [self.bind(node.ident, "=", value) for value in node.values]
         places = ", ".join(item.text.removeprefix("= ") for item in bound)
@@ -151,7 +159,7 @@ class Conditions:
 
     def _between(self, node: Between) -> Sql:
         if node.ident.kind == "param":
-            return self._param(node.ident, [(">=", node.low), ("<=", node.high)], "AND")
+            return self._param(node)
         operand, low, high = self.operand(node.ident), *(self.bind(node.ident, "=", v) for v in (node.low, node.high))
         ends = f"{low.text.removeprefix('= ')} AND {high.text.removeprefix('= ')}"
         return Sql(f"({operand.text} BETWEEN {ends})", (*operand.values, *low.values, *high.values))
@@ -229,8 +237,7 @@ class Conditions:
             return Sql("LIKE ?", (pattern,))
         return Sql(_LOWERED, (pattern.lower(),))
 
-    def param_test(self, operator: Operator, value: Value) -> Sql:
-        """One comparison over the alias ``p`` of params."""
+    def _param_test(self, operator: Operator, value: Value) -> Sql:
         literal = value.value
         if isinstance(literal, datetime | timedelta):
             raise self.error("params are numbers, texts, true and false; write a date in quotes", value.column)

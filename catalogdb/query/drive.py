@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from catalogdb.query.conditions import Conditions, Sql, written_as
-from catalogdb.query.tree import Between, Comparison, Contains, Ident, IsNull, Membership, Node
+from catalogdb.query.tree import Between, Comparison, Contains, Ident, IsNull, Literal_, Membership, Node
 
 DriverKind = Literal["id", "path", "alias", "tag", "exp_name", "metric", "param", "architecture", "none"]
 SELECTIVE: frozenset[DriverKind] = frozenset({"id", "path", "alias", "tag", "exp_name"})
@@ -21,16 +21,18 @@ _RANGES = ("=", "<", "<=", ">", ">=")
 class Driver:
     """The first tables of FROM, up to checkpoints as ``c``, and the conditions that belong to them.
 
-    ``settles`` is the part of the filter that ``where`` says in full; ``columns`` maps ids of metrics to their columns;
-    ``about`` is the metric that drives.
+    ``settles`` are the parts of the filter that ``where`` says in full. ``columns`` maps ids of metrics to their
+    columns, ``about`` is the metric that drives. ``alone`` are the tables without checkpoints, where they have a row
+    for each.
     """
 
     kind: DriverKind
     tables: Sql
     where: list[Sql] = field(default_factory=list)
-    settles: Node | None = None
+    settles: tuple[Node, ...] = ()
     columns: Mapping[int, str] = field(default_factory=dict)
     about: Ident | None = None
+    alone: Sql | None = None
 
 
 def choose_drivers(conditions: Conditions, parts: Sequence[Node], live: str) -> list[Driver]:
@@ -39,20 +41,36 @@ def choose_drivers(conditions: Conditions, parts: Sequence[Node], live: str) -> 
     found.append(Driver("none", Sql("checkpoints c NOT INDEXED")))
     architecture = named_architecture(parts)
     if architecture is not None:
-        found = [_in_architecture(driver, architecture) if driver.kind == "metric" else driver for driver in found]
+        found = [in_architecture(driver, "d", architecture) if driver.kind == "metric" else driver for driver in found]
     return sorted(found, key=lambda driver: _ORDER.index(driver.kind))
 
 
-def _in_architecture(driver: Driver, architecture: str) -> Driver:
-    tables = Sql(driver.tables.text.replace("ix_metrics_by_value", "ix_metrics_by_architecture"))
-    return replace(driver, tables=tables, where=[*driver.where, Sql("d.architecture = ?", (architecture,))])
+class Named(NamedTuple):
+    """The architecture that all rows must have, and the condition that says so."""
+
+    name: str
+    said: Node
 
 
-def named_architecture(parts: Sequence[Node]) -> str | None:
-    """The architecture that all rows must have, where the conditions name one."""
+def in_architecture(driver: Driver, alias: str, named: Named) -> Driver:
+    """A driver by a metric, through the index that holds the architecture too."""
+
+    def through(tables: Sql) -> Sql:
+        return Sql(tables.text.replace("ix_metrics_by_value", "ix_metrics_by_architecture"), tables.values)
+
+    return replace(
+        driver,
+        tables=through(driver.tables),
+        where=[*driver.where, Sql(f"{alias}.architecture = ?", (named.name,))],
+        settles=(*driver.settles, named.said),
+        alone=driver.alone and through(driver.alone),
+    )
+
+
+def named_architecture(parts: Sequence[Node]) -> Named | None:
     for part in parts:
         if isinstance(part, Comparison) and part.ident == Ident("field", "architecture") and part.operator == "=":
-            return part.value.value if isinstance(part.value.value, str) else None
+            return Named(part.value.value, part) if isinstance(part.value.value, str) else None
     return None
 
 
@@ -76,8 +94,8 @@ def _equals(part: _Named) -> bool:
 def _of_the_user(part: Contains) -> Driver:
     join = "CROSS JOIN checkpoints c NOT INDEXED ON c.id = u.checkpoint_id"
     if part.collection == "tags":
-        return Driver("tag", Sql(f"tags u INDEXED BY ix_tags_key {join}"), [Sql("u.key = ?", (part.name,))], part)
-    return Driver("alias", Sql(f"aliases u {join}"), [Sql("u.name = ?", (part.name,))], part)
+        return Driver("tag", Sql(f"tags u INDEXED BY ix_tags_key {join}"), [Sql("u.key = ?", (part.name,))], (part,))
+    return Driver("alias", Sql(f"aliases u {join}"), [Sql("u.name = ?", (part.name,))], (part,))
 
 
 def _by_field(conditions: Conditions, part: _Named, live: str) -> Driver | None:
@@ -102,7 +120,7 @@ def _by_tag(conditions: Conditions, part: _Named, live: str) -> Driver | None:
     tables = "tags u INDEXED BY ix_tags_key CROSS JOIN checkpoints c NOT INDEXED ON c.id = u.checkpoint_id"
     bound = conditions.bind(part.ident, "=", part.value)
     return Driver(
-        "tag", Sql(tables), [Sql(f"u.key = ? AND u.value {bound.text}", (part.ident.name, *bound.values))], part
+        "tag", Sql(tables), [Sql(f"u.key = ? AND u.value {bound.text}", (part.ident.name, *bound.values))], (part,)
     )
 
 
@@ -117,29 +135,39 @@ def _by_metric(conditions: Conditions, part: _Named, live: str) -> Driver | None
         bound = [Sql("IS NOT NULL")]
     else:
         return None
-    tables = "metrics d INDEXED BY ix_metrics_by_value CROSS JOIN checkpoints c NOT INDEXED ON c.id = d.checkpoint_id"
+    values = "metrics d INDEXED BY ix_metrics_by_value"
+    tables = f"{values} CROSS JOIN checkpoints c NOT INDEXED ON c.id = d.checkpoint_id"
     metric_id = conditions.metric_id(part.ident)
     where = [Sql(f"d.name_id = ? AND d.live {live}", (metric_id,))]
     where.extend(Sql(f"d.value {item.text}", item.values) for item in bound)
-    return Driver("metric", Sql(tables), where, part, {metric_id: "d.value"}, part.ident)
+    return Driver("metric", Sql(tables), where, (part,), {metric_id: "d.value"}, part.ident, Sql(values))
+
+
+_PARAMS = (
+    "params p INDEXED BY ix_params_by_value "
+    "CROSS JOIN param_set_groups g INDEXED BY ix_param_set_groups_param_group_id "
+    "ON g.param_group_id = p.param_group_id "
+    "CROSS JOIN checkpoints c INDEXED BY ix_checkpoints_param_set_id ON c.param_set_id = g.param_set_id"
+)
 
 
 def _by_param(conditions: Conditions, part: _Named, live: str) -> Driver | None:
-    if not isinstance(part, Comparison) or not _equals(part):
+    """Through the values that a param has anywhere, which runs share: few, where many checkpoints have them."""
+    if isinstance(part, IsNull) or (isinstance(part, Comparison) and part.operator == "!="):
         return None
-    value = part.value.value
-    if not isinstance(value, bool | int | float | str):
+    if not isinstance(part, Comparison) and part.negated:
         return None
+    held = [Sql("p.name = ?", (part.ident.name,))]
+    if isinstance(part, Comparison) and part.operator == "=":
+        held.extend(_held(part.value.value))
+    return Driver("param", Sql(_PARAMS), [*held, conditions.param_tests(part)], (part,))
+
+
+def _held(value: Literal_) -> Iterator[Sql]:
+    """The values that the index has for those that equal ``value``, where it holds them as they are compared."""
     values: list[object] = [value]
     if isinstance(value, str) and (written := written_as(value)) is not None:
         values.append(written[1])
     if None in values or (isinstance(value, int | float) and not -(2**53) < value < 2**53):
-        return None  # a value that the index doesn't hold as it is compared: NULL, or digits as text
-    tables = (
-        "params p INDEXED BY ix_params_by_value "
-        "CROSS JOIN param_set_groups g INDEXED BY ix_param_set_groups_param_group_id "
-        "ON g.param_group_id = p.param_group_id "
-        "CROSS JOIN checkpoints c INDEXED BY ix_checkpoints_param_set_id ON c.param_set_id = g.param_set_id"
-    )
-    held = Sql(f"p.name = ? AND p.value IN ({', '.join('?' * len(values))})", (part.ident.name, *values))
-    return Driver("param", Sql(tables), [held, conditions.param_test("=", part.value)], part)
+        return  # NULL, or digits as text
+    yield Sql(f"p.value IN ({', '.join('?' * len(values))})", tuple(values))

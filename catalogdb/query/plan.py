@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 from catalogdb.errors import QueryError
 from catalogdb.query.conditions import Conditions, Sql, joined
-from catalogdb.query.drive import Driver, choose_drivers, named_architecture
+from catalogdb.query.drive import Driver, choose_drivers, in_architecture, named_architecture
 from catalogdb.query.tree import Filter, Ident, Node, conjuncts
 
 MAX_PARAMETERS = 32_000
 MOST_WAYS = 3
+PRESENT, READY = Sql("c.state <> 'missing'"), Sql("c.state = 'ready'")
 
 
 class Statement(NamedTuple):
@@ -56,18 +57,20 @@ class Query:
     def where(self, driver: Driver) -> list[Sql]:
         """The driver's conditions, and those of the filter that it doesn't settle."""
         conditions = self.with_columns(driver)
-        rest = (conditions.node(part) for part in self.parts if part is not driver.settles)
-        return [*driver.where, *self.visible, *rest]
+        settled = {id(part) for part in driver.settles}
+        rest = (conditions.node(part) for part in self.parts if id(part) not in settled)
+        seen = driver.kind == "metric" and self.visible == (PRESENT,)  # a live metric is one of a row on disk
+        return [*driver.where, *(() if seen else self.visible), *rest]
 
     def walk(self, metric_id: int) -> Driver:
         """Rows in the order of a metric's values, through the index that holds the architecture too where it can."""
-        architecture = named_architecture(self.parts)
-        index = "ix_metrics_by_value" if architecture is None else "ix_metrics_by_architecture"
-        tables = Sql(f"metrics m INDEXED BY {index} CROSS JOIN checkpoints c NOT INDEXED ON c.id = m.checkpoint_id")
+        tables = (
+            "metrics m INDEXED BY ix_metrics_by_value CROSS JOIN checkpoints c NOT INDEXED ON c.id = m.checkpoint_id"
+        )
         where = [Sql(f"m.name_id = ? AND m.live {self.live}", (metric_id,))]
-        if architecture is not None:
-            where.append(Sql("m.architecture = ?", (architecture,)))
-        return Driver("metric", tables, where, columns={metric_id: "m.value"})
+        walk = Driver("metric", Sql(tables), where, columns={metric_id: "m.value"})
+        architecture = named_architecture(self.parts)
+        return walk if architecture is None else in_architecture(walk, "m", architecture)
 
     def narrowing(self, metric: Ident | None) -> list[Driver]:
         """The drivers that leave out rows which walking ``metric`` would read."""
@@ -85,8 +88,7 @@ def make_query(filter: Filter, names: Mapping[str, int], now: datetime | None, *
     conditions = Conditions(names, now or datetime.now(timezone.utc), filter.text)
     if filter.names_field("state"):
         return Query(filter, conditions, (), "IN (0, 1)")
-    visible = Sql("c.state = 'ready'" if ready else "c.state <> 'missing'")
-    return Query(filter, conditions, (visible,), "= 1")
+    return Query(filter, conditions, (READY if ready else PRESENT,), "= 1")
 
 
 def select(columns: str | Sql, tables: Sql, where: Sequence[Sql], order: Sequence[Sql], limit: int | None) -> Sql:

@@ -6,6 +6,10 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+from itertools import groupby
+from math import nan
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from catalogdb.records import FIELD_NAMES, Checkpoint, Origin, Scalar, Weights, sidecar_path
@@ -36,6 +40,8 @@ _COLUMNS = (
     "param_set_id",
     "provenance_set_id",
 )
+"""In the order in which ``Batch`` takes a row apart."""
+
 _PARAM_SET, _PROVENANCE_SET = (2 + _COLUMNS.index(name) for name in ("param_set_id", "provenance_set_id"))
 _MARK = "(SELECT value FROM json_each(?))"
 SELECT_ROWS = (
@@ -43,10 +49,8 @@ SELECT_ROWS = (
     "FROM checkpoints c CROSS JOIN roots r ON r.id = c.root_id LEFT JOIN notes n ON n.checkpoint_id = c.id "
     f"WHERE c.id IN {_MARK}"
 )
-SELECT_METRICS = (
-    "SELECT m.checkpoint_id, t.name, m.value, m.origin_id FROM metrics m "
-    f"CROSS JOIN metric_names t ON t.id = m.name_id WHERE m.checkpoint_id IN {_MARK} ORDER BY t.name"
-)
+SELECT_METRICS = f"SELECT checkpoint_id, name_id, value, origin_id FROM metrics WHERE checkpoint_id IN {_MARK}"
+SELECT_METRIC_NAMES = f"SELECT id, name FROM metric_names WHERE id IN {_MARK}"
 _OVERRIDDEN = "o.role = 'params' AND o.path LIKE '%.hydra/overrides.yaml'"
 SELECT_PARAMS = (
     "SELECT g.param_set_id, p.name, p.type, p.value, p.origin_id FROM param_set_groups g "
@@ -64,11 +68,11 @@ SELECT_ORIGINS = f"SELECT id, tier, role, path, key, scope FROM origins WHERE id
 class Provenance(Mapping[str, Mapping[str, str]]):
     """Where each value of a checkpoint comes from, worded when it is first looked at: few who ask for paths do."""
 
-    __slots__ = ("_described", "_file", "_ids", "_origins")
+    __slots__ = ("_described", "_file", "_parts")
 
-    def __init__(self, ids: Sequence[Mapping[str, int]], origins: Mapping[int, Origin], path: str) -> None:
-        self._ids = ids
-        self._origins = origins
+    def __init__(self, parts: Sequence[tuple[str, Mapping[str, Origin]]], path: str) -> None:
+        """``parts`` are origins by name, with what stands before each name."""
+        self._parts = parts
         self._file = path
         self._described: dict[str, dict[str, str]] | None = None
 
@@ -87,19 +91,26 @@ class Provenance(Mapping[str, Mapping[str, str]]):
     def _all(self) -> dict[str, dict[str, str]]:
         if self._described is None:
             file, sidecar = self._file.rpartition("/")[2], sidecar_path(self._file).rpartition("/")[2]
-            used = {origin_id for part in self._ids for origin_id in part.values()}
-            words = {key: self._origins[key].describe(file, sidecar) for key in used if key in self._origins}
+            used = {origin for _, origins in self._parts for origin in origins.values()}
+            words = {origin: origin.describe(file, sidecar) for origin in used}
             self._described = {
-                name: words[origin_id] for part in self._ids for name, origin_id in part.items() if origin_id in words
+                prefix + name: words[origin] for prefix, origins in self._parts for name, origin in origins.items()
             }
         return self._described
 
 
 class ParamSet(NamedTuple):
-    """Parameters by their dotted names, and the ids of their origins."""
+    """Parameters by their dotted names, and where they come from."""
 
     values: dict[str, Scalar]
-    origins: dict[str, int]
+    origins: dict[str, Origin]
+
+
+class Metrics(NamedTuple):
+    """Values by the metrics' names, in the order of these, and where they come from. A missing value is NaN."""
+
+    values: dict[str, float]
+    origins: dict[str, Origin]
 
 
 _NO_PARAMS = ParamSet({}, {})
@@ -110,83 +121,104 @@ class Batch:
 
     def __init__(self, raw: sqlite3.Connection, ids: Sequence[int], memory: Memory) -> None:
         self._raw = raw
+        self._memory = memory
         text = json.dumps(list(ids))
         self._rows = {row[2]: row for row in raw.execute(SELECT_ROWS, (text,))}
-        self._metrics: dict[int, list[tuple[str, float | None, int]]] = {}
-        for checkpoint_id, name, value, origin_id in raw.execute(SELECT_METRICS, (text,)):
-            self._metrics.setdefault(checkpoint_id, []).append((name, value, origin_id))
+        self._metrics = self._read_metrics(text)
         self._tags: dict[int, dict[str, str | None]] = {}
         for checkpoint_id, key, value in raw.execute(SELECT_TAGS, (text,)):
             self._tags.setdefault(checkpoint_id, {})[key] = value
         self._aliases: dict[int, list[str]] = {}
         for checkpoint_id, name in raw.execute(SELECT_ALIASES, (text,)):
             self._aliases.setdefault(checkpoint_id, []).append(name)
-        self._params: dict[int, ParamSet] = self._known(memory, "params", _PARAM_SET, self._read_params)
-        self._provenance: dict[int, dict[str, int]] = self._known(
-            memory, "provenance", _PROVENANCE_SET, self._read_provenance
+        self._params: dict[int, ParamSet] = self._shared("params", _PARAM_SET, self._read_params)
+        self._provenance: dict[int, dict[str, Origin]] = self._shared(
+            "provenance", _PROVENANCE_SET, self._read_provenance
         )
-        wanted = {origin_id for rows in self._metrics.values() for _, _, origin_id in rows}
-        for params in self._params.values():
-            wanted.update(params.origins.values())
-        for provenance in self._provenance.values():
-            wanted.update(provenance.values())
-        self._origins: dict[int, Origin] = _remembered(memory, "origins", wanted, self._read_origins)
 
     def checkpoints(self, ids: Iterable[int]) -> Iterator[Checkpoint]:
         """In the order of ``ids``; those that are gone are left out."""
         return (self._checkpoint(row) for checkpoint_id in ids if (row := self._rows.get(checkpoint_id)) is not None)
 
-    def _known(self, memory: Memory, kind: str, place: int, read: _Read[T]) -> dict[int, T]:
-        return _remembered(memory, kind, {row[place] for row in self._rows.values()} - {None}, read)
+    def _shared(self, kind: str, place: int, read: _Read[T]) -> dict[int, T]:
+        return _remembered(self._memory, kind, {row[place] for row in self._rows.values()} - {None}, read)
+
+    def _origins(self, ids: Iterable[int]) -> dict[int, Origin]:
+        def read(missing: str) -> dict[int, Origin]:
+            return {row[0]: Origin(*row[1:]) for row in self._raw.execute(SELECT_ORIGINS, (missing,))}
+
+        return _remembered(self._memory, "origins", set(ids), read)
+
+    def _read_metrics(self, ids: str) -> dict[int, Metrics]:
+        def read(missing: str) -> dict[int, str]:
+            return dict(self._raw.execute(SELECT_METRIC_NAMES, (missing,)))
+
+        rows = self._raw.execute(SELECT_METRICS, (ids,)).fetchall()
+        names = _remembered(self._memory, "metric names", {row[1] for row in rows}, read)
+        known = self._origins(row[3] for row in rows)
+        found: dict[int, Metrics] = {}
+        for checkpoint_id, of_one in groupby(rows, itemgetter(0)):
+            listed = sorted([(names[name_id], value, origin_id) for _, name_id, value, origin_id in of_one])
+            found[checkpoint_id] = Metrics(
+                {name: nan if value is None else value for name, value, _ in listed},
+                {name: known[origin_id] for name, _, origin_id in listed},
+            )
+        return found
 
     def _read_params(self, ids: str) -> dict[int, ParamSet]:
+        rows = self._raw.execute(SELECT_PARAMS, (ids,)).fetchall()
+        known = self._origins(row[4] for row in rows)
         sets: dict[int, ParamSet] = {}
-        for set_id, name, kind, value, origin_id in self._raw.execute(SELECT_PARAMS, (ids,)):
-            values, origins = sets.setdefault(set_id, ParamSet({}, {}))
-            values[name] = scalar(kind, value)
-            origins[name] = origin_id
+        for set_id, group in groupby(rows, itemgetter(0)):
+            of_one = list(group)
+            sets[set_id] = ParamSet(
+                {name: scalar(kind, value) for _, name, kind, value, _ in of_one},
+                {name: known[origin_id] for _, name, _, _, origin_id in of_one},
+            )
         return sets
 
-    def _read_provenance(self, ids: str) -> dict[int, dict[str, int]]:
-        return {set_id: json.loads(origins) for set_id, origins in self._raw.execute(SELECT_PROVENANCE, (ids,))}
-
-    def _read_origins(self, ids: str) -> dict[int, Origin]:
-        return {row[0]: Origin(*row[1:]) for row in self._raw.execute(SELECT_ORIGINS, (ids,))}
+    def _read_provenance(self, ids: str) -> dict[int, dict[str, Origin]]:
+        sets = {row[0]: json.loads(row[1]) for row in self._raw.execute(SELECT_PROVENANCE, (ids,))}
+        known = self._origins(origin_id for fields in sets.values() for origin_id in fields.values())
+        return {
+            set_id: {name: known[origin_id] for name, origin_id in fields.items() if origin_id in known}
+            for set_id, fields in sets.items()
+        }
 
     def _checkpoint(self, row: tuple[Any, ...]) -> Checkpoint:
-        root, note = row[:2]
-        values = dict(zip(_COLUMNS, row[2:], strict=False))
-        path = absolute(root, values["rel_path"])
-        metrics = self._metrics.get(row[2], ())
-        params = self._params.get(values["param_set_id"], _NO_PARAMS)
+        root, note, checkpoint_id, rel_path, kind, size_bytes, mtime_ns, state, source, stale, *rest = row
+        num_parameters, num_tensors, dtypes, fingerprint, link_target, problems, param_set, provenance, *known = rest
+        path = absolute(root, rel_path)
+        metrics = self._metrics.get(checkpoint_id) or Metrics({}, {})
+        params = self._params.get(param_set, _NO_PARAMS)
         origins = (
-            self._provenance.get(values["provenance_set_id"], {}),
-            {f"metrics.{name}": origin_id for name, _, origin_id in metrics},
-            {f"params.{name}": origin_id for name, origin_id in params.origins.items()},
+            ("", self._provenance.get(provenance, {})),
+            ("metrics.", metrics.origins),
+            ("params.", params.origins),
         )
-        fields = dict(zip(FIELD_NAMES, row[2 + len(_COLUMNS) :], strict=True))
+        fields = dict(zip(FIELD_NAMES, known, strict=True))
         fields["config_path"] = _absolute(root, fields["config_path"])
         return Checkpoint(
-            id=row[2],
+            id=checkpoint_id,
             path=path,
             root=root,
-            rel_path=values["rel_path"],
-            format=values["format"],
-            size_bytes=values["size_bytes"],
-            mtime=_iso(values["mtime_ns"]),
-            state=values["state"],
-            source=values["source"],
-            stale=bool(values["stale"]),
+            rel_path=rel_path,
+            format=kind,
+            size_bytes=size_bytes,
+            mtime=_iso(mtime_ns),
+            state=state,
+            source=source,
+            stale=bool(stale),
             **fields,
-            metrics={name: float("nan") if value is None else value for name, value, _ in metrics},
+            metrics=metrics.values,
             params=params.values.copy(),
-            provenance=Provenance(origins, self._origins, path),
-            weights=_weights(values),
-            link_target=_absolute(root, values["link_target"]),
-            tags=self._tags.get(row[2], {}),
-            aliases=tuple(self._aliases.get(row[2], ())),
+            provenance=Provenance(origins, path),
+            weights=_weights(num_parameters, num_tensors, dtypes, fingerprint),
+            link_target=_absolute(root, link_target),
+            tags=self._tags.get(checkpoint_id, {}),
+            aliases=tuple(self._aliases.get(checkpoint_id, ())),
             note=note,
-            problems=tuple(json.loads(values["problems"])) if values["problems"] else (),
+            problems=tuple(json.loads(problems)) if problems else (),
         )
 
 
@@ -209,8 +241,15 @@ def _iso(nanoseconds: int) -> str:
     return (_EPOCH + timedelta(microseconds=nanoseconds // 1000)).isoformat()
 
 
-def _weights(row: Mapping[str, Any]) -> Weights | None:
-    if row["num_parameters"] is None:
+def _weights(
+    num_parameters: int | None, num_tensors: int | None, dtypes: str | None, fingerprint: str | None
+) -> Weights | None:
+    if num_parameters is None:
         return None
-    dtypes = json.loads(row["dtypes"] or "{}")
-    return Weights(row["num_parameters"], row["num_tensors"] or 0, dtypes, row["weights_fingerprint"])
+    return Weights(num_parameters, num_tensors or 0, dict(_elements(dtypes or "{}")), fingerprint)
+
+
+@lru_cache(maxsize=64)
+def _elements(dtypes: str) -> tuple[tuple[str, int], ...]:
+    """Elements by dtype, of which most models have one of a few."""
+    return tuple(json.loads(dtypes).items())

@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.benchmarks.callback import callback
 from tests.benchmarks.headers import headers
 from tests.benchmarks.layouts import layouts
+from tests.benchmarks.queries import queries
 from tests.benchmarks.run import BENCHMARKS, REPOSITORY, Row, Sizes, table
 from tests.benchmarks.watching import watching_rows
 
@@ -26,6 +27,7 @@ BENCHMARKS["headers"] = headers
 BENCHMARKS["callback"] = callback
 BENCHMARKS["layouts"] = layouts
 BENCHMARKS["watching"] = watching_rows
+BENCHMARKS["queries"] = queries
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 BETWEEN = re.compile(r"(?<=<!-- table -->\n).*(?=<!-- end -->)", re.DOTALL)
 

@@ -36,10 +36,13 @@ class Sizes:
     large: int = 20
     megabytes: int = 500
     crowd: int = 100_000
+    rows: int = 1_000_000
+    runs: int = 100_000
     repeats: int = 3
 
 
-def _python(module: str, *arguments: object) -> str:
+def python_module(module: str, *arguments: object) -> str:
+    """Runs a module in a process of its own, and returns what it prints."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -49,7 +52,7 @@ def _python(module: str, *arguments: object) -> str:
 
 def case(name: str, root: Path, *, url: str | None = None) -> Result:
     """Runs a case in a process of its own."""
-    result: Result = json.loads(_python("tests.benchmarks.cases", name, root, *(("--url", url) if url else ())))
+    result: Result = json.loads(python_module("tests.benchmarks.cases", name, root, *(("--url", url) if url else ())))
     return result
 
 
@@ -60,7 +63,7 @@ def tree(kind: str, folder: Path, checkpoints: int, *arguments: object) -> Itera
     root = folder / kind
     root.mkdir()
     try:
-        _python("tests.benchmarks.trees", kind, root, "--checkpoints", checkpoints, *arguments)
+        python_module("tests.benchmarks.trees", kind, root, "--checkpoints", checkpoints, *arguments)
         yield root
     finally:
         shutil.rmtree(root)

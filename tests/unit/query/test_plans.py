@@ -185,3 +185,8 @@ def test_count_starts_where_the_fewest_rows_are(reader: Reader, text: str, start
     assert lines[0].startswith(start), lines
     if text.startswith("path"):
         assert lines[1].endswith("(root_id=? AND rel_path=?)")
+
+
+def test_a_count_by_a_metric_alone_reads_no_checkpoint(reader: Reader) -> None:
+    for text in ("metrics.acc > 0.5", "metrics.acc > 0.5 AND architecture = 'rare'"):
+        assert len(plan(reader, compile_count(parse_filter(text), names=reader.metric_ids(), now=NOW))) == 1

@@ -1,0 +1,83 @@
+"""MLflow's own SQLite store with many runs, and what its ``search_runs`` takes there.
+
+The runs have what the experiments of ``crowd.py`` have: ten metrics, and thirty params, the architecture among them.
+They are put in by SQL, since logging them takes hours, into the schema that MLflow makes; ``ANALYZE`` is run on them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+import warnings
+from pathlib import Path
+
+from tests.benchmarks.crowd import COMMON, METRICS, OTHERS, PRIME, RARE, SPREAD
+
+DRAWS = 5
+PARAMS = 30
+
+ROWS = f"""
+CREATE TEMP TABLE n AS
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT :runs)
+SELECT i, printf('%032x', i) AS run FROM n;
+
+INSERT INTO runs (run_uuid, name, source_type, user_id, status, start_time, end_time, lifecycle_stage, artifact_uri,
+                  experiment_id)
+SELECT run, printf('exp_%05d', i), 'LOCAL', 'ada', 'FINISHED', 1790000000000 + i, 1790000001000 + i, 'active',
+       '/data/outputs/' || run, 0 FROM n;
+
+INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)
+SELECT m.value, ((i * {PRIME} + m.key * 7919) % {SPREAD}) / {SPREAD}.0, 1790000000000, 100, 0, run
+FROM n, json_each(:metrics) m;
+
+INSERT INTO metrics (key, value, timestamp, step, is_nan, run_uuid)
+SELECT key, value, timestamp, step, is_nan, run_uuid FROM latest_metrics;
+
+INSERT INTO params (key, value, run_uuid)
+SELECT 'architecture',
+       CASE WHEN i % 10000 = 4999 THEN '{RARE}' WHEN i % 10 < 6 THEN '{COMMON}'
+            ELSE (SELECT value FROM json_each(:others) WHERE key = i / 10 % {len(OTHERS)}) END, run FROM n;
+
+INSERT INTO params (key, value, run_uuid)
+WITH RECURSIVE p(j) AS (SELECT 1 UNION ALL SELECT j + 1 FROM p LIMIT {PARAMS - 1})
+SELECT 'p' || j, CAST(i % 500 * j AS TEXT), run FROM n, p
+"""
+
+
+def measure(file: Path, runs: int) -> list[float]:
+    """Makes the store at ``file``; seconds of each of some searches for the ten best of a common architecture."""
+    logging.disable(logging.INFO)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # mlflow's own, of several kinds
+        from mlflow import MlflowClient  # noqa: PLC0415  # of the development group
+
+        client = MlflowClient(tracking_uri=f"sqlite:///{file}")
+        client.search_experiments()
+        _fill(file, runs)
+        return [_searched(client, METRICS[draw]) for draw in range(-1, DRAWS)][1:]
+
+
+def _fill(file: Path, runs: int) -> None:
+    listed = {"metrics": METRICS, "others": OTHERS}
+    values = {"runs": runs, **{name: '["' + '", "'.join(items) + '"]' for name, items in listed.items()}}
+    raw = sqlite3.connect(file, isolation_level=None)
+    raw.execute("PRAGMA synchronous = OFF")
+    raw.execute("BEGIN")
+    for statement in ROWS.split(";"):
+        raw.execute(statement, {name: value for name, value in values.items() if f":{name}" in statement})
+    raw.execute("COMMIT")
+    raw.execute("ANALYZE")
+    raw.close()
+
+
+def _searched(client: object, metric: str) -> float:
+    start = time.perf_counter()
+    found = client.search_runs(  # type: ignore[attr-defined]
+        ["0"], f"params.architecture = '{COMMON}'", order_by=[f"metrics.`{metric}` DESC"], max_results=10
+    )
+    taken = time.perf_counter() - start
+    values = [run.data.metrics[metric] for run in found]
+    assert len(found) == 10
+    assert values == sorted(values, reverse=True)
+    return taken
