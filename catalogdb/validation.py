@@ -149,7 +149,8 @@ class MetadataValidator:
                 on_problem(problem)
 
     def _check(self, checkpoint: Path, candidate: Candidate | None) -> SidecarCheck:
-        sidecar = sidecar_path(str(checkpoint))
+        counted = candidate.source("sidecar") if candidate is not None and candidate.link_target else None
+        sidecar = counted.path if counted is not None else sidecar_path(str(checkpoint))
 
         def wrong(kind: ErrorType, *faults: SidecarFault) -> SidecarCheck:
             first = faults[0]

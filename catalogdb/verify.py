@@ -15,7 +15,7 @@ from catalogdb.formats.deep import read_deep
 from catalogdb.query import ask
 from catalogdb.query.claims import broken_claims
 from catalogdb.reading import unfinished
-from catalogdb.records import Candidate, Checkpoint, CheckpointHeader, Fault, FaultKind
+from catalogdb.records import Candidate, Checkpoint, CheckpointHeader, Fault, FaultKind, sidecar_path
 from catalogdb.resolve import ResolverChain, SidecarResolver
 from catalogdb.store import Store
 
@@ -122,8 +122,9 @@ class Verifier:
             yield Fault(candidate.path, state, reason)
 
     def _of_sidecar(self, header: CheckpointHeader, candidate: Candidate) -> Iterator[Fault]:
+        """A link's own: what is wrong with its file's is told of that."""
         sidecar = candidate.source("sidecar")
-        if sidecar is None or header.state != "ready":
+        if sidecar is None or sidecar.path != sidecar_path(candidate.path) or header.state != "ready":
             return
         name = sidecar.path.rpartition("/")[2]
         for answer in self._chain.ask(candidate, header):

@@ -164,19 +164,24 @@ class Folder:
             self._documents[name] = entry
             self._has_markers = True
 
-    def sources_of(self, name: str) -> tuple[Source, ...]:
-        """The files that the row of the checkpoint ``name`` in this folder depends on, as far as they exist."""
-        config = self._own_config(name) if self._has_own_configs else None
+    def sources_of(self, name: str, leads_to: str | None = None) -> tuple[Source, ...]:
+        """The files that the row of the checkpoint ``name`` in this folder depends on, as far as they exist.
+
+        ``leads_to`` is the name of the file of this folder that a symbolic link ends at: what bears that name counts
+        before what bears the link's, which may be about the file that it led to before.
+        """
+        names = (name,) if leads_to is None else (leads_to, name)
+        config = self._own_config(names) if self._has_own_configs else None
         if config is None:
             config = self._shared_config()
         beside = self._of_layouts()
         found = beside if config is None else (config, *beside)
-        sidecar = sidecar_path(name)
-        if sidecar in self._documents:
-            stamp = self._stamp(sidecar)
+        for sidecar in map(sidecar_path, names):
+            stamp = self._stamp(sidecar) if sidecar in self._documents else None
             if stamp is not None:
                 found = (Source("sidecar", f"{self.path}/{sidecar}", stamp), *found)
-        return (*found, *self._marker_of(name)) if self._has_markers else found
+                break
+        return (*found, *self._marker_of(names)) if self._has_markers else found
 
     def _of_layouts(self) -> tuple[Source, ...]:
         """What layouts say that every row of this folder depends on; each file is asked for its stamp once."""
@@ -201,18 +206,18 @@ class Folder:
                     found[path] = Source(role, path, stamp)
         return tuple(found.values())
 
-    def _marker_of(self, name: str) -> tuple[Source, ...]:
+    def _marker_of(self, names: Iterable[str]) -> tuple[Source, ...]:
         """``<name>-unfinished`` with or without the checkpoint's suffix."""
-        for stem in (name, sidecar_path(name).removesuffix(".metadata.yaml")):
+        for stem in (stem for name in names for stem in (name, sidecar_path(name).removesuffix(".metadata.yaml"))):
             marker = f"{stem}{UNFINISHED}"
             stamp = self._stamp(marker) if marker in self._documents else None
             if stamp is not None:
                 return (Source("marker", f"{self.path}/{marker}", stamp),)
         return ()
 
-    def _own_config(self, name: str) -> Source | None:
-        stem = sidecar_path(name).removesuffix(".metadata.yaml")
-        return self._first_document(f"{stem}{suffix}" for suffix in OWN_CONFIGS)
+    def _own_config(self, names: Iterable[str]) -> Source | None:
+        stems = (sidecar_path(name).removesuffix(".metadata.yaml") for name in names)
+        return self._first_document(f"{stem}{suffix}" for stem in stems for suffix in OWN_CONFIGS)
 
     def _shared_config(self) -> Source | None:
         if not self._config_known:
@@ -283,9 +288,9 @@ class _FolderAbove(Folder):
     def marks(self) -> Collection[str]:
         return self._look()._marks or ()
 
-    def sources_of(self, name: str) -> tuple[Source, ...]:
+    def sources_of(self, name: str, leads_to: str | None = None) -> tuple[Source, ...]:
         self._look()
-        return super().sources_of(name)
+        return super().sources_of(name, leads_to)
 
     def _look(self) -> Folder:
         if not self._known:

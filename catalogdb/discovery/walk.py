@@ -155,7 +155,8 @@ class Walk:
                 folder.take(listing)
         except OSError:
             return ()
-        return folder.sources_of(name)
+        path = f"{folder_path}/{name}"
+        return folder.sources_of(name, name_beside(os.path.realpath(path), path) if os.path.islink(path) else None)
 
     def chunks(self, size: int) -> Iterator[list[Candidate]]:
         """The same in lists of ``size``: as far as a scan looks ahead."""
@@ -217,8 +218,9 @@ class Walk:
         if not is_utf8(rel_path):
             self.problems.append(Problem(path, None, "its name isn't UTF-8; rename it to have it in the catalog"))
             return
-        sources = parent.sources_of(path.rpartition("/")[2]) if parent is not None else ()
         target = link.real if link is not None and is_utf8(link.real) else None
+        beside = name_beside(target, path) if target is not None else None
+        sources = parent.sources_of(path.rpartition("/")[2], beside) if parent is not None else ()
         yield Candidate(self.root, rel_path or ".", parts.stamp, sources, target, parts.digest)
 
     def _sort_entries(
@@ -255,10 +257,11 @@ class Walk:
             if not stat.S_ISREG(status.st_mode):
                 return None
             stamp = stamp_of(status)
-            target = None
+            target = beside = None
             if entry.is_symlink():
                 target = os.path.realpath(entry.path)
                 target = target if is_utf8(target) else None
+                beside = name_beside(target, entry.path) if target is not None else None
                 own = entry.stat(follow_symlinks=False)
                 stamp = stamp._replace(inode=own.st_ino, device=own.st_dev)
             elif status.st_nlink > 1:
@@ -273,7 +276,7 @@ class Walk:
                 reason = "is a symbolic link to nothing" if broken else f"can't be read: {error.strerror}"
                 self.problems.append(Problem(entry.path, None, reason))
             return None
-        return Candidate(self.root, rel_path, stamp, folder.sources_of(entry.name), target)
+        return Candidate(self.root, rel_path, stamp, folder.sources_of(entry.name, beside), target)
 
 
 class _Link(NamedTuple):
@@ -300,6 +303,12 @@ def _listing(path: str, parent: Folder | None) -> list[os.DirEntry[str]]:
         return ahead
     with os.scandir(path) as listing:
         return list(listing)
+
+
+def name_beside(real: str, link: str) -> str | None:
+    """The name of what a symbolic link ends at, where that lies in the link's own folder."""
+    folder, _, name = real.rpartition("/")
+    return name if folder == os.path.realpath(os.path.dirname(link)).rstrip("/") else None
 
 
 def is_utf8(path: str) -> bool:

@@ -14,7 +14,7 @@ class Origin(NamedTuple):
     """Where a value comes from.
 
     ``path`` is relative to the checkpoint's folder for a file beside it, the run for W&B, and empty where the
-    checkpoint's own name says which file it is (embedded, header, sidecar, name); ``key`` is the place inside it.
+    checkpoint's own name says which file it is (embedded, header, name, its own sidecar); ``key`` is the place inside.
     """
 
     tier: Tier
@@ -26,7 +26,7 @@ class Origin(NamedTuple):
     def describe(self, file_name: str, sidecar_name: str) -> dict[str, str]:
         """As users see it: ``{"tier", "source", "scope", "key"}``."""
         named = {"embedded": file_name, "header": file_name, "name": file_name, "sidecar": sidecar_name}
-        source = named.get(self.role, self.path)
+        source = self.path or named.get(self.role, "")
         return {"tier": self.tier, "source": source, "scope": self.scope, "key": self.key}
 
 

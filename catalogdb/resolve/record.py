@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 from operator import is_
 from typing import NamedTuple
 
@@ -61,16 +61,16 @@ class Said(NamedTuple):
 
 
 @lru_cache(maxsize=8192)
-def _origin(role: OriginRole, key: str) -> Origin:
-    return Origin("yaml", role, "", key, "checkpoint")
+def _origin(role: OriginRole, path: str, key: str) -> Origin:
+    return Origin("yaml", role, path, key, "checkpoint")
 
 
 class RecordReader:
-    """Reads metadata that was found in one role, as ``salvage`` gives it."""
+    """Reads metadata that was found in one role, as ``salvage`` gives it; ``path`` as ``Origin`` has it."""
 
-    def __init__(self, role: OriginRole) -> None:
-        self._role = role
-        places: list[Place] = [(field, keys, _origin(role, ".".join(keys))) for field, keys in FIELDS.items()]
+    def __init__(self, role: OriginRole, path: str = "") -> None:
+        self._origin: Callable[[str], Origin] = partial(_origin, role, path)
+        places: list[Place] = [(field, keys, self._origin(".".join(keys))) for field, keys in FIELDS.items()]
         self._places_of_run = [place for place in places if place[1][0] in SHARED_SECTIONS]
         self._places_of_file = [place for place in places if place[1][0] not in SHARED_SECTIONS]
         self._field_keys = {origin.key for _, _, origin in places}
@@ -88,7 +88,7 @@ class RecordReader:
     def added(self, hyper_parameters: Mapping[str, object]) -> tuple[ParamGroup, ...]:
         """Those that stand beside what V1 has places for."""
         named = ((name, value, f"{HYPER_PARAMETERS}.{name}") for name, value in flatten(hyper_parameters))
-        params = {name: Value(value, _origin(self._role, key)) for name, value, key in named}
+        params = {name: Value(value, self._origin(key)) for name, value, key in named}
         return (ParamGroup(params),) if params else ()
 
     def _of_run(self, known: Mapping[str, object]) -> tuple[Mapping[str, Value], tuple[ParamGroup, ...]]:
@@ -121,7 +121,7 @@ class RecordReader:
         if group is None:
             flat = ((f"{prefix}{name}", value) for name, value in flatten(direct))
             group = ParamGroup(
-                {name: Value(value, _origin(self._role, name)) for name, value in flat if name not in self._field_keys}
+                {name: Value(value, self._origin(name)) for name, value in flat if name not in self._field_keys}
             )
             if len(self._groups) >= MAX_SHARED:
                 self._groups.clear()
@@ -137,7 +137,7 @@ class RecordReader:
         additional = section.get("additional_metrics") if isinstance(section, dict) else None
         if isinstance(additional, dict):
             for name, value in additional.items():
-                found[name] = Value(value, _origin(self._role, f"metrics.additional_metrics.{name}"))
+                found[name] = Value(value, self._origin(f"metrics.additional_metrics.{name}"))
         for field in HEADLINES:
             if field in fields:
                 found.setdefault(field, fields[field])

@@ -26,8 +26,9 @@ _SCORE = Origin("legacy", "header", "", "callbacks.ModelCheckpoint.best_k_models
 
 
 class SidecarResolver:
-    """Reads ``X.metadata.yaml``. Values that aren't valid are left out one by one, each with a problem.
+    """Reads ``X.metadata.yaml``; for a symbolic link, that of the file beside it which it leads to.
 
+    Values that aren't valid are left out one by one, each with a problem.
     What is of another step than the file, or states another number for what the file states itself, is ``drift``: then
     nothing in it counts that belongs to a step, and nothing at all unless it names the file's own run.
     """
@@ -54,15 +55,18 @@ class SidecarResolver:
             known = without_placeholders(known, document)
         problems = [Problem(source.path, "yaml", in_one_line(errors))] if errors else []
         scores = own_scores(hints.header, candidate.link_target or candidate.path)
-        said = self._reader.read(known, proven=scores)
+        is_own = source.path == sidecar_path(candidate.path)
+        reader = self._reader if is_own else RecordReader("sidecar", source.path.rpartition("/")[2])
+        said = reader.read(known, proven=scores)
         added = document.get(HYPER_PARAMETERS)
         if isinstance(added, dict):
-            said = said._replace(params=merge_params(said.params, self._reader.added(added)))
+            said = said._replace(params=merge_params(said.params, reader.added(added)))
         stated = known.get("checkpoint_path")
         place = stated if isinstance(stated, str) else ""
         drift = self._drift(candidate, hints.header, said, scores)
-        is_strange = not _names(place, candidate) and not _same_run(said, place, candidate)
-        if drift is None:
+        is_named = _names(place, candidate.path if is_own else candidate.link_target or "")
+        is_strange = not is_named and not _same_run(said, place, candidate)
+        if drift is None and not is_named:
             drift = self._of_another(candidate, hints.header, said, scores, place, is_strange=is_strange)
             is_strange |= drift is not None
         if drift is not None:
@@ -98,8 +102,6 @@ class SidecarResolver:
 
         Where only the start of the file was looked at, that is as good as a reason to look at the rest.
         """
-        if _names(place, candidate):
-            return None
         stated = self._stated(candidate, header, scores)
         other = (other_model(said.fields, header) or _other_score(said, stated)) if is_strange else None
         if other is not None or not said.metrics.keys().isdisjoint(stated):
@@ -158,9 +160,9 @@ def stated_counters(candidate: Candidate, header: CheckpointHeader) -> Mapping[s
     }
 
 
-def _names(place: str, candidate: Candidate) -> bool:
-    """Whether a sidecar's ``checkpoint_path`` is this file's, as far as it goes."""
-    return candidate.path.endswith(f"/{place}") or place == candidate.path
+def _names(place: str, path: str) -> bool:
+    """Whether a sidecar's ``checkpoint_path`` is this path, as far as it goes."""
+    return path.endswith(f"/{place}") or place == path
 
 
 def _belongs_to_another(place: str, candidate: Candidate) -> bool:

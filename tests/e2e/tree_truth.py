@@ -84,6 +84,7 @@ def check_row(tree: Tree, path: str, entry: Entry, row: Checkpoint, full: bool) 
     there = tree.entries[target]
     written = there.content
     assert written is not None
+    entry = replace(entry, sidecar=tree.sidecar_of(path))
     truth = Truth(tree, path, entry, written, there.whole, row.link_target)
     if not full and truth.sidecar_suffices():
         truth.forgo_header()
@@ -355,8 +356,8 @@ def expected_config(tree: Tree, path: str) -> str | None:
     """The first that exists, in the order that the documentation of the sidecar's format has."""
     folder, _, name = path.rpartition("/")
     above = folder.rpartition("/")[0]
-    stem = f"{folder}/{name.rpartition('.')[0]}"
-    places = [stem + suffix for suffix in OWN_CONFIGS]
+    stems = [f"{folder}/{each.rpartition('.')[0]}" for each in (tree.leads_to(path), name) if each]
+    places = [stem + suffix for stem in stems for suffix in OWN_CONFIGS]
     run = next((up.rpartition("/")[0] for up in (folder, above) if up.rpartition("/")[2].lower() in SAVED_IN), folder)
     higher = run.rpartition("/")[0]
     places += [f"{up}/.hydra/config.yaml" for up in (run, higher, higher.rpartition("/")[0])]

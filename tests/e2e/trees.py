@@ -183,6 +183,17 @@ class Tree:
         inside = os.path.relpath(real, self.root)
         return inside if inside in self.entries and real.exists() else None
 
+    def leads_to(self, path: str) -> str | None:
+        """The name of a symbolic link's file, where it lies beside the link."""
+        target = self.target(path) if path in self.entries and self.entries[path].is_link else None
+        return target.rpartition("/")[2] if target and target.rpartition("/")[0] == path.rpartition("/")[0] else None
+
+    def sidecar_of(self, path: str) -> Sidecar | None:
+        """What counts for a name: the sidecar of the file beside it that it leads to, else its own."""
+        name = self.leads_to(path)
+        of_file = self.entries[f"{path.rpartition('/')[0]}/{name}"].sidecar if name is not None else None
+        return of_file or self.entries[path].sidecar
+
     def content_of(self, path: str) -> Written | None:
         target = self.target(path)
         return self.entries[target].content if target else None
