@@ -121,7 +121,7 @@ class Ingest:
 
     def scan(self, roots: Sequence[str]) -> ScanReport:
         """Brings the rows of ``roots`` (absolute paths of folders that can be listed) in line with the disk."""
-        with self._running(roots) as (tally, readers, report):
+        with self._running(roots, ask_anew=True) as (tally, readers, report):
             for root in roots:
                 self._scan_root(root, tally, readers)
             self._ledger.optimize()
@@ -145,15 +145,18 @@ class Ingest:
         ]
         return ScanReport.of_all(reports)
 
-    def rescan(self, path: str, wanted: Iterable[Place], *, touched: Iterable[str] = ()) -> ScanReport:
+    def rescan(
+        self, path: str, wanted: Iterable[Place], *, touched: Iterable[str] = (), ask_anew: bool = False
+    ) -> ScanReport:
         """Brings some places of a root in line with the disk: afterwards the rows are those that a scan would leave.
 
         ``touched`` are paths (relative to the root) that may have changed: rows elsewhere that link to them, or have
-        them as a source, are looked at as well. Raises RootError, before anything is written, where ``path`` can't be
-        listed: its rows aren't missing then.
+        them as a source, are looked at as well. A W&B server that failed in the look before is asked with ``ask_anew``
+        alone. Raises RootError, before anything is written, where ``path`` can't be listed: its rows aren't missing
+        then.
         """
         check_root(path)
-        with self._running([path]) as (tally, readers, report):
+        with self._running([path], ask_anew=ask_anew) as (tally, readers, report):
             part = self._ledger.open_part(path)
             root = Root(part.id, part.path, "")
             top = path, _identity(path)
@@ -162,6 +165,14 @@ class Ingest:
                 tally.counts.clear()
                 self._scan_root(path, tally, readers)
         return report()
+
+    def expiring(self, path: str) -> tuple[list[Place], str | None]:
+        """Where the rows below a root are of which W&B has to be asked again: their run was still going, or it could
+        not be asked. And when the next ones will be (ISO 8601, UTC), None for never."""
+        if self._runs is None:
+            return [], None
+        rel_paths, moment = self._ledger.expiring(path)
+        return [Place(folder, 0) for folder in dict.fromkeys(map(_folder_of, rel_paths))], moment
 
     def set_in_reach(self, path: str, *, there: bool) -> None:
         """A root that can't be reached has stale rows and no missing ones, until it can be reached again."""
@@ -222,7 +233,9 @@ class Ingest:
             wanted += further
 
     @contextmanager
-    def _running(self, roots: Sequence[str]) -> Iterator[tuple[Tally, Readers, Callable[[], ScanReport]]]:
+    def _running(
+        self, roots: Sequence[str], *, ask_anew: bool
+    ) -> Iterator[tuple[Tally, Readers, Callable[[], ScanReport]]]:
         started = time.perf_counter()
         tally = Tally(Counter(), [])
 
@@ -235,6 +248,8 @@ class Ingest:
                 **{name: tally.counts[name] for name in COUNTED},
             )
 
+        if self._runs is not None:
+            self._runs.begin(ask_anew=ask_anew)
         reader = CandidateReader(self._chain, full=self._full, clock=self._clock, questions=self._questions)
         with _without_cycle_collection(), Readers(reader, self._workers) as readers:
             yield tally, readers, report

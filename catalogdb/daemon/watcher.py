@@ -26,7 +26,7 @@ from catalogdb.daemon.service import Notifier
 from catalogdb.daemon.session import Session
 from catalogdb.daemon.worker import Stopped, Worker, counts_of
 from catalogdb.errors import CatalogError, DatabaseError
-from catalogdb.records import Progress, ScanReport
+from catalogdb.records import Change, Progress, ScanReport
 from catalogdb.settings import Settings
 from catalogdb.store import HEARTBEAT_SECONDS, Pulse
 
@@ -72,7 +72,7 @@ class Watcher:
             settings,
             options.roots,
             use_wandb=options.use_wandb,
-            on_change=self._announcer.note,
+            on_change=self._note,
             on_progress=self._on_progress,
         )
         self._worker = Worker(self._session, self._roots, self._hints, self._announcer, self._observing)
@@ -158,6 +158,10 @@ class Watcher:
         tell("left")
 
     # -- in between ----------------------------------------------------------------------------------------------------
+
+    def _note(self, change: Change) -> None:
+        self._announcer.note(change)
+        self._worker.note(change)
 
     def _on_progress(self, progress: Progress) -> None:
         if self._is_asked_to_leave():

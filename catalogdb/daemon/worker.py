@@ -14,13 +14,14 @@ from typing import Any
 from catalogdb.daemon.announce import Announcer
 from catalogdb.daemon.clocks import Clocks
 from catalogdb.daemon.facts import LOGGER, tell
+from catalogdb.daemon.freshness import Freshness
 from catalogdb.daemon.hints import QUEUE_WAS_FULL, Hint, Hints
 from catalogdb.daemon.observing import Observing
 from catalogdb.daemon.roots import WatchedRoot
 from catalogdb.daemon.session import Session
 from catalogdb.discovery import places_of
 from catalogdb.errors import AlreadyWatched, CatalogError, DatabaseError, RootError, SchemaOutdated, SchemaTooNew
-from catalogdb.records import Progress, ScanReport
+from catalogdb.records import Change, Progress, ScanReport
 
 TICK_SECONDS = 1.0
 """How often it looks whether the roots and the catalog are still there."""
@@ -63,6 +64,7 @@ class Worker:
         self._observing = observing
         self._rng = rng or random.Random()
         self._clocks = Clocks()
+        self._fresh = {root.path: Freshness(lambda: session.settings.wandb_cache_ttl) for root in roots}
         self._stop = threading.Event()
         self._writing: dict[str, float] = {}
         self._ticked = 0.0
@@ -82,6 +84,12 @@ class Worker:
         for root in self._roots.values():
             self._hurry(root, why)
         self._hints.wake()
+
+    def note(self, change: Change) -> None:
+        """A row that was written."""
+        for path, fresh in self._fresh.items():
+            if change.resolution is not None and change.path.startswith(f"{path.rstrip('/')}/"):
+                fresh.note(change.resolution)
 
     def on_progress(self, _progress: Progress) -> None:
         """Between two batches."""
@@ -132,6 +140,8 @@ class Worker:
         for root in self._roots.values():
             if not root.is_away and root.due <= time.monotonic():
                 self._reconcile(root)
+            elif not root.is_away and self._fresh[root.path].is_due:
+                self._ask_again(root)
         self.status = "watching"
 
     def _rest(self, began: float) -> None:
@@ -178,12 +188,25 @@ class Worker:
         report = self._attempt(root, lambda: self._session.ingest.scan([root.path]))
         if report is None:
             return
+        self._plan_asking(root)
         root.seconds = report.seconds
         root.due = time.monotonic() + self._interval(root)
         self.reconciled_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         counts = counts_of(report)
         level = logging.DEBUG if why == "time" and not counts else logging.INFO
         tell("reconciled", level=level, root=root.path, why=why, total=report.total, seconds=report.seconds, **counts)
+
+    def _ask_again(self, root: WatchedRoot) -> None:
+        """Of W&B, what was expiring or could not be asked."""
+        places, _ = self._session.ingest.expiring(root.path)
+        if places and root.presence() == "there":
+            self.status = f"asking W&B about {root.path}"
+            self._attempt(root, lambda: self._session.ingest.rescan(root.path, places, ask_anew=True))
+        self._plan_asking(root)
+
+    def _plan_asking(self, root: WatchedRoot) -> None:
+        left, moment = self._session.ingest.expiring(root.path)
+        self._fresh[root.path].asked(is_answered=not left, moment=moment)
 
     def _attempt(self, root: WatchedRoot, act: Callable[[], ScanReport]) -> ScanReport | None:
         """A look, and what is said of it. What fails is made good by a look at the whole root."""
@@ -198,6 +221,9 @@ class Worker:
             self._hurry(root, "a look failed")
             raise
         root.problem = None
+        for problem in report.problems:
+            if problem.tier == "wandb" and not problem.path.startswith("/"):  # of a server or a project, not of a file
+                tell("wandb", level=logging.WARNING, message=f"{problem.path} {problem.reason}")
         self._look_again(root)
         self._announcer.tell_bests(self._session.catalog)
         return report

@@ -106,6 +106,20 @@ class KnownRows:
             )
         }
 
+    def expiring(self, path: str) -> tuple[list[str], str | None]:
+        root = self._root_above(path)
+        if root is None:
+            return [], None
+        at = now()
+        rows = self._connection.exec_driver_sql(
+            "SELECT rel_path, CASE WHEN recheck & stale THEN '' ELSE recheck_at END AS moment FROM checkpoints "
+            f"WHERE {_within(Place(root.below))} AND state <> 'missing' AND moment IS NOT NULL",
+            _within_values(root, Place(root.below)),
+        ).fetchall()
+        start = len(root.below) + 1 if root.below else 0
+        due = [rel_path[start:] for rel_path, moment in rows if moment <= at]
+        return due, min((moment for _, moment in rows if moment > at), default=None)
+
     def foreign(self, root: Root, places: Iterable[Place] = ()) -> dict[str, int]:
         return {
             rel_path: fingerprint

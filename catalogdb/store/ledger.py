@@ -54,6 +54,12 @@ class Ledger:
         with failures_of(self._path), immediate(self._connection):
             self._known.set_in_reach(path)
 
+    def expiring(self, path: str) -> tuple[list[str], str | None]:
+        """What lies below an absolute path and is due for another look because of what was asked elsewhere: paths
+        relative to it, and the moment (ISO 8601, UTC) when more will be."""
+        with failures_of(self._path):
+            return self._known.expiring(path)
+
     def rows_at(self, root: Root, places: Sequence[Place]) -> tuple[dict[str, Known], dict[str, int]]:
         """The rows of some places by relative path, and their files known to be no checkpoints."""
         with failures_of(self._path):

@@ -92,6 +92,12 @@ class Client:
             if self.down is None:
                 self.down = reason
 
+    def reset(self) -> None:
+        """Closes it: the server may be back."""
+        with self._lock:
+            self.down = None
+            self._asking.clear()
+
     def overdue(self, grace: float = 0.25) -> bool:
         """Whether a request is still out although its time is up (a name server that hangs, bytes that drip)."""
         with self._lock:

@@ -73,6 +73,12 @@ class Fetcher:
     def close(self) -> None:
         self._client.close()
 
+    def ask_anew(self) -> None:
+        """For another scan: a server that failed may be asked again, and what is wrong told again."""
+        self._client.reset()
+        self._told = False
+        self._entity_asked = self._entity is not None
+
     def entity(self) -> str:
         """The entity that W&B takes for this key where none is named; empty where it can't be asked."""
         if not self._entity_asked:

@@ -95,6 +95,12 @@ class RunLookup:
         if self._fetcher is not None:
             self._fetcher.close()
 
+    def begin(self, *, ask_anew: bool) -> None:
+        """Another scan. ``ask_anew``: also of a server that failed in the last one."""
+        self._folders.forget()
+        if ask_anew and self._fetcher is not None:
+            self._fetcher.ask_anew()
+
     def problems(self) -> list[Problem]:
         """What there is to say since the last call."""
         found = self._problems + (self._fetcher.problems if self._fetcher is not None else [])

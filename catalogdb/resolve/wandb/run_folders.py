@@ -40,13 +40,20 @@ class Stage(NamedTuple):
 
 
 class RunFolders:
-    """Finds run folders, and lists each place once. ``extra`` are directories that training was told to use."""
+    """Finds run folders, and lists each place once in a scan. ``extra`` are directories that training was told to
+    use."""
 
     def __init__(self, extra: tuple[str, ...] = ()) -> None:
         self._extra = extra
         self._stages: dict[str, Stage | None] = {}
         self._near: dict[str, tuple[Stage, ...]] = {}
         self._lock = threading.Lock()
+
+    def forget(self) -> None:
+        """For another scan: what was listed may be another by now."""
+        with self._lock:
+            self._stages.clear()
+            self._near.clear()
 
     def near(self, folder: str) -> tuple[Stage, ...]:
         """The ``wandb`` folders in ``folder`` and those above it, nearest first."""
