@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from catalogdb.discovery import PLAIN_CONFIGS, Places, Walk, check_root, covers, fingerprint, includes, places_of
+from catalogdb.discovery import (
+    LEADS_NOWHERE,
+    PLAIN_CONFIGS,
+    Places,
+    Walk,
+    check_root,
+    covers,
+    fingerprint,
+    includes,
+    places_of,
+)
 from catalogdb.errors import RootError, UsageError
 from catalogdb.reading import CandidateReader, Reader, Reading, ReadingProcesses, can_fork
 from catalogdb.records import (
@@ -192,6 +202,7 @@ class Ingest:
         gone: list[str] = []
         for _ in range(MAX_ROUNDS):
             elsewhere = {_folder_of(path) for path in self._ledger.depending_on(root, touched, gone)}
+            elsewhere |= self._mended_links(root)
             wanted += [Place(folder, 0) for folder in elsewhere if not any(covers(place, folder) for place in done)]
             if not wanted:
                 return True
@@ -209,6 +220,12 @@ class Ingest:
             wanted, gone = [], [place.folder for place in places.gone]
             touched = [*changed, *(targets[path] for path in changed if path in targets)]
         return False
+
+    def _mended_links(self, root: Root) -> set[str]:
+        """Folders (relative) with links that led nowhere at the last look, and lead somewhere now."""
+        start = len(root.path.rstrip("/")) + 1
+        nowhere = self._ledger.with_problem(root, LEADS_NOWHERE)
+        return {_folder_of(path[start:]) for path in nowhere if os.path.exists(path)}  # noqa: PTH110 - never raises
 
     def _look(
         self, root: Root, wanted: list[Place]

@@ -8,11 +8,12 @@ from catalogdb.discovery.parts import find_parts
 from catalogdb.discovery.places import HYDRA_FOLDER, Places, covers, includes, places_of
 from catalogdb.discovery.settle import SETTLE_SECONDS, state_of
 from catalogdb.discovery.single import candidate_at
-from catalogdb.discovery.walk import Walk, check_root, passed_over
+from catalogdb.discovery.walk import LEADS_NOWHERE, Walk, check_root, passed_over
 
 __all__ = [
     "DOCUMENT_SUFFIXES",
     "HYDRA_FOLDER",
+    "LEADS_NOWHERE",
     "PLAIN_CONFIGS",
     "SETTLE_SECONDS",
     "Places",

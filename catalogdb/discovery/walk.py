@@ -47,6 +47,9 @@ WANDB_RUN_FOLDER = re.compile(r"(offline-)?run-\d{8}_\d{6}-\w+")
 STAGING = "tmp-checkpoint-"
 """Begins the name of a Trainer's folder until it is whole (``transformers/trainer.py``, 4.36)."""
 
+LEADS_NOWHERE = "is a symbolic link to nothing"
+"""The problem of a link that is a checkpoint by its name."""
+
 LABELS = ("last", "best", "latest", "model_best", "checkpoint_last", "checkpoint_best")
 """Names that training code gives to a second name of a file: of several hard links, the target has another one."""
 
@@ -273,7 +276,7 @@ class Walk:
         except OSError as error:
             broken = entry.is_symlink() and isinstance(error, FileNotFoundError)
             if broken or not isinstance(error, FileNotFoundError):
-                reason = "is a symbolic link to nothing" if broken else f"can't be read: {error.strerror}"
+                reason = LEADS_NOWHERE if broken else f"can't be read: {error.strerror}"
                 self.problems.append(Problem(entry.path, None, reason))
             return None
         return Candidate(self.root, rel_path, stamp, folder.sources_of(entry.name, beside), target)

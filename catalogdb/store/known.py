@@ -197,6 +197,11 @@ class KnownRows:
         )
         return (rel_path for (rel_path,) in rows)
 
+    def with_problem(self, root: Root, reason: str) -> list[str]:
+        texts = self._connection.exec_driver_sql("SELECT problems FROM roots WHERE id = ?", (root.id,)).scalar()
+        end = f": {reason}"
+        return [text.removesuffix(end) for text in json.loads(texts or "[]") if text.endswith(end)]
+
     def follow_moves(self, root: Root, candidates: Sequence[Candidate]) -> dict[str, int]:
         """Gives rows whose file now lies elsewhere their new path, and returns path → id of those that moved.
 

@@ -77,6 +77,11 @@ class Ledger:
         with failures_of(self._path):
             return self._known.depending_on(root, paths, folders)
 
+    def with_problem(self, root: Root, reason: str) -> list[str]:
+        """Absolute paths in a root that had this problem when their folder was looked at last."""
+        with failures_of(self._path):
+            return self._known.with_problem(root, reason)
+
     def follow_moves(self, root: Root, candidates: Sequence[Candidate]) -> dict[str, int]:
         """Relative path → id of the rows that were given a new path."""
         if not candidates:

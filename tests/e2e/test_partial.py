@@ -145,6 +145,33 @@ def test_links_elsewhere_follow_their_targets(tree: Tree, root: Path) -> None:
         assert look("b")["d/other.ckpt"].link_target == str(root / "c/kept.ckpt")
 
 
+def test_links_that_lead_nowhere_follow_their_targets(tree: Tree, root: Path) -> None:
+    """Those whose target went, and those that never had one."""
+    data = content_of(tree)
+    target = root / "d" / "target.ckpt"
+    with Catalog.open("sqlite://", settings=Settings(url="sqlite://")) as catalog:
+        catalog.scan(root, use_wandb=False)
+
+        def look(*paths: str) -> dict[str, Checkpoint]:
+            catalog.ingest(*(root / path for path in paths), use_wandb=False)
+            return {row.rel_path: row for row in assert_as_afresh(catalog, root)}
+
+        target.unlink()
+        assert look("d/target.ckpt")["a/soft.ckpt"].state == "missing"
+        target.write_bytes(data)
+        assert look("d/target.ckpt")["a/softer.ckpt"].state == "ready"
+        (root / "c" / "early.ckpt").symlink_to("../e/late.ckpt")
+        assert "c/early.ckpt" not in look("c/early.ckpt")
+        (root / "e").mkdir()
+        assert "c/early.ckpt" not in look("e")
+        (root / "e" / "late.ckpt").write_bytes(data)
+        assert look("e/late.ckpt")["c/early.ckpt"].link_target == str(root / "e" / "late.ckpt")
+        (root / "e").rename(root / "f")
+        assert look("e", "f")["c/early.ckpt"].state == "missing"
+        (root / "f").rename(root / "e")
+        assert look("e", "f")["c/early.ckpt"].state == "ready"
+
+
 def test_a_link_to_a_folder_makes_it_look_at_everything(tmp_path: Path, root: Path) -> None:
     with Catalog.open("sqlite://", settings=Settings(url="sqlite://")) as catalog:
         catalog.scan(root, use_wandb=False)
