@@ -25,8 +25,6 @@ HYDRA_CONFIG = ".hydra/config.yaml"
 ABOVE = 4
 """Folders, a checkpoint's own included, in which a layout may find something."""
 
-MARKS = all_marks()
-
 UNFINISHED = "-unfinished"
 """Ends the name of the file that NeMo keeps beside a checkpoint while it writes it
 (``nemo/utils/callbacks/nemo_model_checkpoint.py``, ``format_checkpoint_unfinished_marker_path``)."""
@@ -135,7 +133,7 @@ class Folder:
 
     def add_folder(self, name: str) -> None:
         self._folders.append(name)
-        mark = MARKS.of(name)
+        mark = all_marks().of(name)
         if mark is not None:
             self._add_mark(mark)
 
@@ -152,7 +150,7 @@ class Folder:
     def add(self, entry: os.DirEntry[str]) -> None:
         """Remembers a file that may be a sidecar, a config, a marker, or of use to a layout."""
         name = entry.name
-        mark = MARKS.of(name)
+        mark = all_marks().of(name)
         if mark is not None:
             self._documents[name] = entry
             self._add_mark(mark)

@@ -12,6 +12,7 @@ from catalogdb.layouts.base import Layout
 from catalogdb.layouts.deepspeed import DeepSpeed
 from catalogdb.layouts.detectron2 import Detectron2
 from catalogdb.layouts.fairseq import Fairseq
+from catalogdb.layouts.foreign import Foreign
 from catalogdb.layouts.hugging_face import HuggingFace
 from catalogdb.layouts.hydra import Hydra
 from catalogdb.layouts.lightning import Lightning
@@ -48,9 +49,6 @@ BUILT_IN: tuple[Layout, ...] = (
 
 PLAIN = BUILT_IN[-1]
 
-MEMBERS = ("name", "guide", "marks", "tells", "frameworks", "depends", "position", "claims", "monitor")
-"""Of a layout."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -61,14 +59,9 @@ def layouts() -> tuple[Layout, ...]:
     for entry in sorted(entry_points(group=ENTRY_POINT), key=lambda entry: entry.name):
         try:
             given = entry.load()
-            layout: Layout = given() if callable(given) else given
-            missing = sorted(name for name in MEMBERS if not hasattr(layout, name))
-            if missing:
-                raise TypeError(f"it is no layout, without {', '.join(missing)}")
+            found.append(Foreign(given() if callable(given) else given))
         except (ImportError, AttributeError, TypeError, ValueError) as error:
             logger.warning("the layout %s (%s) can't be used: %s", entry.name, entry.value, error)
-            continue
-        found.append(layout)
     return (*found, *BUILT_IN)
 
 

@@ -150,9 +150,8 @@ def test_a_trainer_s_folder_without_its_newest(output: Path, catalog: Catalog) -
     assert {Path(row.path).name for row in rows.values() if row.claims == "best"} == {said}
 
 
-@pytest.mark.parametrize("logger_name", ["CSVLogger", "TensorBoardLogger"])
-def test_lightning_s_loggers(logger_name: str, tmp_path: Path, catalog: Catalog) -> None:
-    """Each checkpoint states what it logged: the value of an epoch is one that no other epoch has."""
+def train_with_lightning(folder: Path, logger_name: str) -> None:
+    """Three epochs of four steps. The validation's value of an epoch is one that no other epoch has."""
     lightning = pytest.importorskip("lightning.pytorch")
     loggers = pytest.importorskip("lightning.pytorch.loggers")
     callbacks = pytest.importorskip("lightning.pytorch.callbacks")
@@ -173,7 +172,7 @@ def test_lightning_s_loggers(logger_name: str, tmp_path: Path, catalog: Catalog)
         def configure_optimizers(self) -> Any:
             return torch.optim.SGD(self.parameters(), lr=0.125)
 
-    logger = getattr(loggers, logger_name)(tmp_path / "proj")
+    logger = getattr(loggers, logger_name)(folder)
     batches = torch.utils.data.DataLoader(torch.ones(4, 1))
     lightning.Trainer(
         max_epochs=3,
@@ -184,6 +183,12 @@ def test_lightning_s_loggers(logger_name: str, tmp_path: Path, catalog: Catalog)
         enable_progress_bar=False,
         enable_model_summary=False,
     ).fit(Model(), batches, batches)
+
+
+@pytest.mark.parametrize("logger_name", ["CSVLogger", "TensorBoardLogger"])
+def test_lightning_s_loggers(logger_name: str, tmp_path: Path, catalog: Catalog) -> None:
+    """Each checkpoint states what it logged."""
+    train_with_lightning(tmp_path / "proj", logger_name)
     report = catalog.scan(tmp_path / "proj")
     assert report.problems == ()
     rows = rows_of(catalog)
@@ -198,11 +203,7 @@ def test_lightning_s_loggers(logger_name: str, tmp_path: Path, catalog: Catalog)
     assert {name: row.claims for name, row in saved.items() if row.claims} == {"last.ckpt": "last"}
 
 
-@pytest.mark.parametrize("every_epoch", [True, False])
-def test_mlflow_s_autologged_checkpoints(
-    every_epoch: bool, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+def log_to_mlflow(folder: Path, *, every_epoch: bool) -> None:
     mlflow = pytest.importorskip("mlflow")
     checkpoints = pytest.importorskip("mlflow.utils.checkpoint_utils")
 
@@ -210,11 +211,140 @@ def test_mlflow_s_autologged_checkpoints(
         def save_checkpoint(self, filepath: str) -> None:
             torch.save({"w": torch.ones(2)}, filepath)
 
-    mlflow.set_tracking_uri((tmp_path / "mlruns").as_uri())
-    with mlflow.start_run():
-        saves = Saves(".pth", "val_loss", "min", False, True, "epoch" if every_epoch else 5)
-        for epoch in range(2):
-            saves.check_and_save_checkpoint_if_needed(epoch, 5 * epoch + 5, {"val_loss": 0.5 - epoch / 4})
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        mlflow.set_tracking_uri(folder.as_uri())
+        with mlflow.start_run():
+            saves = Saves(".pth", "val_loss", "min", False, True, "epoch" if every_epoch else 5)
+            for epoch in range(2):
+                saves.check_and_save_checkpoint_if_needed(epoch, 5 * epoch + 5, {"val_loss": 0.5 - epoch / 4})
+
+
+@pytest.mark.parametrize("every_epoch", [True, False])
+def test_mlflow_s_autologged_checkpoints(every_epoch: bool, tmp_path: Path, catalog: Catalog) -> None:
+    log_to_mlflow(tmp_path / "mlruns", every_epoch=every_epoch)
     catalog.scan(tmp_path / "mlruns")
     found = [(row.epoch, row.global_step, row.metrics) for row in rows_of(catalog).values()]
     assert sorted(found, key=lambda each: each[1] or 0) == [(0, 5, {"val_loss": 0.5}), (1, 10, {"val_loss": 0.25})]
+
+
+METRICS = {
+    "trainer": "checkpoint-4/trainer_state.json",
+    "CSVLogger": "metrics.csv",
+    "TensorBoardLogger": "events.out.tfevents.*",
+    "mlflow": "checkpoint_metrics.json",
+}
+"""Each tree's metrics file, the last of that name."""
+
+OF_THE_PLACE = {"id", "path", "root", "rel_path", "config_path", "link_target"}
+OF_THE_FILE = {"state", "format", "mtime", "size_bytes", "problems"}
+
+
+@pytest.fixture(scope="module", params=METRICS)
+def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    name: str = request.param
+    if name == "trainer":
+        trained: Path = request.getfixturevalue("trained")
+        return name, trained.parent
+    root = tmp_path_factory.mktemp(name) / "proj"
+    if name == "mlflow":
+        log_to_mlflow(root, every_epoch=True)
+    else:
+        train_with_lightning(root, name)
+    return name, root
+
+
+@pytest.fixture
+def tree(written: tuple[str, Path], tmp_path: Path) -> tuple[str, Path]:
+    shutil.copytree(written[1], tmp_path / "here" / "proj")
+    return written[0], tmp_path / "here" / "proj"
+
+
+def is_right_or_null(row: Checkpoint, before: Checkpoint, leaving_out: set[str]) -> None:
+    known = before.to_dict()
+    for name, value in row.to_dict().items():
+        if name in leaving_out:
+            continue
+        if isinstance(value, dict) and name != "provenance":
+            assert value.items() <= known[name].items()
+        elif name != "provenance":
+            assert value in (known[name], None), name
+
+
+def move(root: Path) -> Path:
+    moved = root.parents[1] / "elsewhere" / "proj"
+    moved.parent.mkdir()
+    root.rename(moved)
+    return moved
+
+
+def cut(name: str, root: Path) -> None:
+    """Within a line, after more than half of the file."""
+    path = sorted(root.glob(f"**/{METRICS[name]}"))[-1]
+    content = path.read_bytes()
+    end = content.find(b"\n", len(content) // 2)
+    os.truncate(path, end + 4 if 0 < end < len(content) - 4 else len(content) // 2)
+
+
+def remove_newest(rows: dict[str, Checkpoint], root: Path) -> str:
+    newest = max(rows, key=lambda path: (rows[path].global_step or 0, path))
+    path = root / newest
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return newest
+
+
+def test_moved_it_is_as_it_was(tree: tuple[str, Path], catalog: Catalog) -> None:
+    _, root = tree
+    catalog.scan(root)
+    before = rows_of(catalog)
+    report = catalog.scan(move(root))
+    rows = rows_of(catalog)
+    assert (report.moved, report.new, report.problems) == (len(before), 0, ())
+    assert rows.keys() == before.keys()
+    for path, row in rows.items():
+        was, now = before[path].to_dict(), row.to_dict()
+        assert {name: value for name, value in now.items() if name not in OF_THE_PLACE - {"id"}} == {
+            name: value for name, value in was.items() if name not in OF_THE_PLACE - {"id"}
+        }
+
+
+def test_its_metrics_file_cut_each_field_is_right_or_null(tree: tuple[str, Path], catalog: Catalog) -> None:
+    name, root = tree
+    catalog.scan(root)
+    before = rows_of(catalog)
+    cut(name, root)
+    catalog.scan(root)
+    rows = rows_of(catalog)
+    assert rows.keys() == before.keys()
+    for path, row in rows.items():
+        is_right_or_null(row, before[path], OF_THE_FILE)
+    assert any(row.metrics for row in rows.values())
+    assert any(row.metrics != before[path].metrics for path, row in rows.items()), "something was lost"
+
+
+def test_without_its_newest_the_others_are_as_they_were(tree: tuple[str, Path], catalog: Catalog) -> None:
+    _, root = tree
+    catalog.scan(root)
+    before = rows_of(catalog)
+    gone = remove_newest(before, root)
+    assert catalog.scan(root).missing == 1
+    rows = rows_of(catalog)
+    assert rows.keys() == before.keys() - {gone}
+    for path, row in rows.items():
+        assert (row.metrics, row.params) == (before[path].metrics, before[path].params)
+        is_right_or_null(row, before[path], {"claims"})
+
+
+def test_moved_cut_and_without_its_newest_nothing_is_wrong(tree: tuple[str, Path], catalog: Catalog) -> None:
+    name, root = tree
+    catalog.scan(root)
+    before = rows_of(catalog)
+    cut(name, root)
+    gone = remove_newest(before, root)
+    moved = move(root)
+    with Catalog.open("sqlite://") as anew:
+        anew.scan(moved)
+        rows = rows_of(anew)
+    assert rows.keys() == before.keys() - {gone}
+    for path, row in rows.items():
+        is_right_or_null(row, before[path], OF_THE_FILE | OF_THE_PLACE | {"claims"})
