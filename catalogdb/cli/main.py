@@ -50,8 +50,8 @@ _COMMANDS = {
 def cli() -> None:
     """A catalog of the checkpoints on your disk: which file is the best, and why.
 
-    Data goes to stdout, all else to stderr. Exit codes: 0 fine, 1 nothing matched, 2 usage, 3 database or I/O,
-    4 schema too old or too new, 130 interrupted.
+    Data goes to stdout, all else to stderr. Exit codes: 0 fine, 1 nothing matched or a check found
+    something wrong, 2 usage, 3 database or I/O, 4 schema too old or too new, 130 interrupted.
 
     \b
     Examples:

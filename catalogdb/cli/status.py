@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -58,7 +58,7 @@ def _lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "", f"{size:,} bytes, schema {status['revision']}"
     roots = [
         f"{root['path']}  ({root['rows']} on disk, {_scanned(root['scanned_at'])})"
-        + (f"; {len(root['problems'])} problems" if root["problems"] else "")
+        + (f"; {_number(root['problems'])}" if root["problems"] else "")
         for root in status["roots"]
     ]
     watchers = [
@@ -77,6 +77,10 @@ def _lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _scanned(when: str | None) -> str:
     return f"scanned {when}" if when else "never scanned to its end"
+
+
+def _number(problems: Sequence[str]) -> str:
+    return "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
 
 
 def _problems(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

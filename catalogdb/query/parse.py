@@ -184,6 +184,8 @@ def _explain(token: Any, expected: Collection[str]) -> str:
             return "NULL compares with nothing; write IS NULL or IS NOT NULL"
         if str(token).lower() == "nan":
             return "NaN compares with nothing; write IS NULL or IS NOT NULL"
+        if token.type == "SIGN":
+            return f"a number such as {token}5 is expected here, or an age: -30m, -12h, -7d, -3w"
         return f"text is written in quotes: '{token}'"
     return f"unexpected {str(token)!r}; {_expectation(expected)}"
 

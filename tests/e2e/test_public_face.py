@@ -41,6 +41,8 @@ PROMISED = [
     "load_metadata_batch",
     "save_metadata",
     "MetadataValidator",
+    "WandbClient",
+    "get_wandb_client",
     "resolve_config_path",
     "load_config",
     "extract_run_id_from_checkpoint",

@@ -220,6 +220,15 @@ def test_status(ask: Run, demo: Demo) -> None:
     assert sum(status["by_state"].values()) == demo.size
 
 
+def test_status_counts_the_problems_of_a_root(run: Run, tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    root.mkdir()
+    for number, shown in ((1, "; 1 problem\n"), (2, "; 2 problems\n")):
+        (root / f"{number}.ckpt").symlink_to("nothing")
+        run("scan", str(root))
+        assert shown in run("status").out
+
+
 def test_best_leaves_out_what_is_no_longer_there(ask: Run) -> None:
     first, second = ask("best", "-m", "val/hmean", "-n", "2").lines
     Path(first).rename(f"{first}.away")

@@ -297,6 +297,7 @@ ERRORS = [
     ("metrics.hmean > 0", 0, "did you mean val/hmean?"),
     ("nothing/like.it > 0", 0, "for a metric write metrics.`nothing/like.it`"),
     ("tags = 'x'", 0, "'name' IN tags"),
+    ("created_at > -1y", 13, "a number such as -5 is expected here, or an age: -30m, -12h, -7d, -3w"),
     ("architecture = dbnet", 15, "text is written in quotes: 'dbnet'"),
     ("architecture = 3", 15, "'architecture' is text"),
     ("loss < 0.1", 7, "'loss' is text"),
