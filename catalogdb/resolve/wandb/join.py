@@ -80,6 +80,14 @@ def join(question: RunQuestion, run: CachedRun) -> Joined:
     return best
 
 
+def may_follow(question: RunQuestion, run: CachedRun, joined: Joined) -> bool:
+    """Whether the row of the save may come yet: W&B writes its log in blocks, some seconds after what was logged."""
+    if run.key.base_url or run.state != "running" or question.at is None or joined.exact:
+        return False
+    reached = as_step(run.summary.get(AXIS))
+    return reached is None or reached <= question.at
+
+
 def _judge(question: RunQuestion, need: HistoryNeed, row: HistoryRow) -> Joined:
     exact = row.at == need.at
     epoch = as_step(row.values.get("epoch"))

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from catalogdb.records import CachedRun, Finding, HistoryNeed, Problem, RunFile, RunKey, RunQuestion, RunRef
 from catalogdb.resolve.wandb.fetching import Fetcher, RunCache, iso
-from catalogdb.resolve.wandb.join import RunKnowledge, confirms, join, needs_of
+from catalogdb.resolve.wandb.join import RunKnowledge, confirms, join, may_follow, needs_of
 from catalogdb.resolve.wandb.local_run import LocalRun, read_local_run
 from catalogdb.resolve.wandb.run_folders import RunFolders
+
+CATCHES_UP = 30.0
+"""Seconds after which a run's log, whose end lags behind its checkpoints, is read on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +144,16 @@ class RunLookup:
         if not run.found:
             return RunAnswer(again_at=run.expires_at)
         joined = join(question, run)
+        again_at = run.expires_at
+        if again_at is not None and may_follow(question, run, joined):
+            again_at = min(again_at, iso(self._now() + timedelta(seconds=CATCHES_UP)))
         if not ref.stated and not confirms(question, run, joined):
-            return RunAnswer(again_at=run.expires_at)
+            return RunAnswer(again_at=again_at)
         knowledge = self._knowledge.get(id(run))
         if knowledge is None:
             knowledge = self._knowledge[id(run)] = RunKnowledge(run)
         finding = knowledge.finding(question, ref, joined, path)
-        return RunAnswer(finding, known.failed, known.stale, run.expires_at)
+        return RunAnswer(finding, known.failed, known.stale, again_at)
 
     def _runs(self, asked: Asked) -> dict[int, _Known]:
         """For each question the run that its reference leads to: on disk, in the cache, on the server."""
