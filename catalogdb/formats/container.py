@@ -6,8 +6,8 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from catalogdb.formats.pickle_values import ITEM_SIZES, Tensor, TensorRef, describe
 from catalogdb.formats.source import ByteSource, Refused
+from catalogdb.formats.tensors import ITEM_SIZES, Tensor, TensorRef, describe
 
 SMALL_STORAGE = 64
 """Bytes of the largest storage that is ever read for its number."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from catalogdb.formats.container import Container
 from catalogdb.formats.frameworks import STATE_DICT_KEYS, Facts, read_facts
-from catalogdb.formats.pickle_values import Tensor
 from catalogdb.formats.plain import as_mapping, as_plain, top_scalars
+from catalogdb.formats.tensors import Tensor
 from catalogdb.formats.training_arguments import read_arguments
 from catalogdb.formats.weights import find_state_dict, weigh
 from catalogdb.records import EMBEDDED_KEY, CheckpointHeader
@@ -33,8 +33,8 @@ def read_contents(container: Container) -> CheckpointHeader:
         epoch=facts.epoch,
         global_step=facts.global_step,
         monitors=facts.monitors,
-        hyper_parameters=facts.hyper_parameters,
-        metrics=facts.metrics,
+        hyper_parameters=facts.hyper_parameters or {},
+        metrics=facts.metrics or {},
         scalars={} if mapping is None else top_scalars(mapping, container.number),
         tensors=() if weighed is None else weighed.tensors,
         checksums=() if weighed is None else weighed.checksums,

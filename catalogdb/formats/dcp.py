@@ -13,8 +13,9 @@ from typing import Any
 from catalogdb.formats.container import Span
 from catalogdb.formats.frameworks import STATE_DICT_KEYS, read_facts
 from catalogdb.formats.pickle_stream import PickleStream
-from catalogdb.formats.pickle_values import GlobalRef, OpaqueKey, Stub, Tensor, contiguous
+from catalogdb.formats.pickle_values import GlobalRef, OpaqueKey, Stub
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
+from catalogdb.formats.tensors import Tensor, contiguous
 from catalogdb.formats.torch_zip import TorchZip
 from catalogdb.formats.weights import MAX_TENSORS, unknown, weigh
 from catalogdb.records import CheckpointHeader

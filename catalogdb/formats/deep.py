@@ -16,10 +16,10 @@ from dataclasses import replace
 from catalogdb.formats.container import Span
 from catalogdb.formats.contents import read_weights
 from catalogdb.formats.header import OPEN_FLAGS, read_header
-from catalogdb.formats.pickle_values import Tensor
 from catalogdb.formats.safetensors import read_layout
 from catalogdb.formats.sniff import HEAD, sniff
 from catalogdb.formats.source import ByteSource, CutShort, Refused
+from catalogdb.formats.tensors import Tensor
 from catalogdb.formats.torch_legacy import TorchLegacy
 from catalogdb.formats.torch_zip import TorchZip
 from catalogdb.formats.weights import Checksums, fingerprint

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from catalogdb.formats.lightning_state import (
     VERSION_KEY,
@@ -27,8 +26,10 @@ MAX_METRICS = 256
 MAX_METRIC_NAME = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Facts(NamedTuple):
     """What a checkpoint's keys say. ``weights_at`` are the places where the model's weights may be, best first."""
 
     framework: str | None = None
@@ -37,8 +38,8 @@ class Facts:
     global_step: int | None = None
     progress: LoopProgress | None = None
     monitors: tuple[MonitorState, ...] = ()
-    hyper_parameters: Mapping[str, Scalar] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    hyper_parameters: Mapping[str, Scalar] = _NOTHING
+    metrics: Mapping[str, float] = _NOTHING
     weights_at: tuple[str, ...] = STATE_DICT_KEYS
 
 

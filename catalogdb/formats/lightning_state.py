@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from catalogdb.formats.pickle_values import GlobalRef, TensorRef
+from catalogdb.formats.pickle_values import GlobalRef
 from catalogdb.formats.plain import ReadTensor, as_mapping, as_text, flatten, mapping_at
+from catalogdb.formats.tensors import TensorRef
 from catalogdb.records import LoopProgress, Mode, MonitorState, Scalar
 
 VERSION_KEY = "pytorch-lightning_version"

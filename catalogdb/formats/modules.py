@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from catalogdb.formats.pickle_values import Stub, TensorRef
+from catalogdb.formats.pickle_values import Stub
 from catalogdb.formats.source import Refused
+from catalogdb.formats.tensors import TensorRef
 
 MAX_DEPTH = 64
 MAX_NODES = 100_000

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from catalogdb.formats.pickle_values import Stub, Tensor, contiguous
+from catalogdb.formats.pickle_values import Stub
+from catalogdb.formats.tensors import Tensor, contiguous
 
 _DTYPES = {
     "f8": "float64",

@@ -13,8 +13,9 @@ from typing import Any
 from catalogdb.formats.limits import Limits
 from catalogdb.formats.pickle_rebuild import KNOWN, charge_text, make_global, safe_key, stub
 from catalogdb.formats.pickle_text import WIDEST, text_cost, unescape
-from catalogdb.formats.pickle_values import GlobalRef, Meter, Stub, TensorRef
+from catalogdb.formats.pickle_values import GlobalRef, Meter, Stub
 from catalogdb.formats.source import Refused
+from catalogdb.formats.tensors import TensorRef
 
 MAX_MEMO_INDEX = 0xFFFFF
 MAX_NAMES = 20_000
@@ -24,6 +25,7 @@ MAX_COPIES = 1_000_000
 MAX_RARE = 500_000
 """Opcodes that are rare in a checkpoint, and persistent ids: each takes up to three times what the others do."""
 
+_TEXTS = {str}
 _U32 = struct.Struct("<I").unpack_from
 _I32 = struct.Struct("<i").unpack_from
 _U64 = struct.Struct("<Q").unpack_from
@@ -54,7 +56,7 @@ class Machine:
         self.names: dict[tuple[str, str], GlobalRef] = {}
         self.meter = Meter(MAX_COPIES, limits.pickle_text)
 
-    def _from_mark(self) -> list[Any]:
+    def from_mark(self) -> list[Any]:
         at = self.marks.pop()
         taken = self.stack[at:]
         del self.stack[at:]
@@ -89,6 +91,14 @@ class Machine:
 
     def _put(self, index: int) -> None:
         self.memo[memo_key(index)] = self.stack[-1]
+
+    def recall(self, index: bytes) -> Any:
+        """What stands in the memo. Of a tensor read at one go, its parts too."""
+        value = self.memo[index]
+        if type(value) is TensorRef and value.written is not None:
+            value.written.spread(value, self.memo)
+            return self.memo[index]
+        return value
 
     def make(self, cls: object, args: object) -> object:
         if type(args) is not tuple:
@@ -135,7 +145,7 @@ class Machine:
         return pos
 
     def appends(self, pos: int) -> int:
-        self._extend(self._from_mark())
+        self._extend(self.from_mark())
         return pos
 
     def _extend(self, values: list[Any]) -> None:
@@ -165,17 +175,21 @@ class Machine:
             target = target.items
         elif type(target) is not dict:
             raise Refused("the pickle sets an item of what is no dict")
-        for key, value in zip(values[::2], values[1::2], strict=True):
+        keys = values[::2]
+        if set(map(type, keys)) == _TEXTS:
+            target.update(zip(keys, values[1::2], strict=True))
+            return
+        for key, value in zip(keys, values[1::2], strict=True):
             target[key if type(key) is str else safe_key(key)] = value
 
     def dict_(self, pos: int) -> int:
-        values = self._from_mark()
+        values = self.from_mark()
         self.stack.append({})
         self.update(values)
         return pos
 
     def list_(self, pos: int) -> int:
-        self.stack.append(self._from_mark())
+        self.stack.append(self.from_mark())
         return pos
 
     def empty_list(self, pos: int) -> int:
@@ -183,7 +197,7 @@ class Machine:
         return pos
 
     def frozenset_(self, pos: int) -> int:
-        self.stack.append(tuple(self._from_mark()))
+        self.stack.append(tuple(self.from_mark()))
         return pos
 
     def build(self, pos: int) -> int:
@@ -198,11 +212,11 @@ class Machine:
     def inst(self, pos: int) -> int:
         pos = self.global_(pos)
         cls = self.stack.pop()
-        self.stack.append(self.make(cls, tuple(self._from_mark())))
+        self.stack.append(self.make(cls, tuple(self.from_mark())))
         return pos
 
     def obj(self, pos: int) -> int:
-        taken = self._from_mark()
+        taken = self.from_mark()
         self.stack.append(self.make(taken[0], tuple(taken[1:])))
         return pos
 
@@ -233,7 +247,7 @@ class Machine:
         return pos
 
     def pop_mark(self, pos: int) -> int:
-        self._from_mark()
+        self.from_mark()
         return pos
 
     def dup(self, pos: int) -> int:
@@ -247,7 +261,7 @@ class Machine:
 
     def get(self, pos: int) -> int:
         line, pos = self._line(pos)
-        self.stack.append(self.memo[memo_key(_integer(line))])
+        self.stack.append(self.recall(memo_key(_integer(line))))
         return pos
 
     def int_(self, pos: int) -> int:

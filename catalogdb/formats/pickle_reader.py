@@ -3,45 +3,31 @@
 It is one loop over the bytes, without recursion, and holds its bounds before the memory or the time is spent:
 
 - steps: each makes at most about 90 bytes that aren't in the pickle (persistent ids and rare ones 140, so that they
-  have a bound of their own), so their number bounds memory (100 to
-  150 MB) and time (under a second); tensors read at one go, each about 1 kB, have a bound of their own;
+  have a bound of their own), so their number bounds memory (100 to 150 MB) and time (under a second); tensors read at
+  one go, each about 1 kB, have a bound of their own;
 - text and bytes in total; digits of numbers; memo indexes; names; nesting of marks; copying done by the calls that
   are read as data (Meter).
 """
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from catalogdb.formats.limits import DEFAULT, Limits
 from catalogdb.formats.pickle_machine import MAX_LINE, MAX_RARE, OPCODES, PERSISTENT, Machine, memo_key
-from catalogdb.formats.pickle_rebuild import build_dict, build_tensor
 from catalogdb.formats.pickle_text import WIDEST
-from catalogdb.formats.pickle_values import GlobalRef, StorageRef, Stub, TensorRef
+from catalogdb.formats.pickle_values import Stub
 from catalogdb.formats.source import CutShort, Refused
+from catalogdb.formats.tensor_opcodes import Rewritten, TensorReader
+from catalogdb.formats.tensors import StorageRef, TensorRef
 
 _U32 = struct.Struct("<I").unpack_from
 _I32 = struct.Struct("<i").unpack_from
 _F64 = struct.Struct(">d").unpack_from
-
-# A tensor as torch.save writes it, from the two marks that open its arguments to the PUT after the call: about 30
-# opcodes, all but their numbers alike. Matched as a whole it takes a third of the time (measured: 1.9 µs, not 5.4).
-# What doesn't match (a first tensor, a tied one, another protocol) goes through the loop, with the same outcome.
-_PUT = rb"[qr]((?<=q).|(?<=r).(?!\x00\x00\x00).[\x00-\x0f]\x00)"
-_GET = rb"[hj]((?<=h).|(?<=j).(?!\x00\x00\x00).[\x00-\x0f]\x00)"
-_INT = rb"(?:K.|M..|J...[\x00-\x7f])"
-_TUPLE = rb"(?:\)|(%b\x85|%b\x86|%b\x87|\(%bt)%b)" % (_INT, _INT * 2, _INT * 3, _INT + rb"{4,8}", _PUT)
-_TENSOR = re.compile(
-    rb"\(\(%b%bX(.\x00\x00\x00)([0-9]{1,20})%b%b(%b)(N?)t%b" % (_GET, _GET, _PUT, _GET, _INT, _PUT)
-    + rb"Q(%b)%b%b([\x88\x89])%b\)R%b(?:%b)?t%bR%b" % (_INT, _TUPLE, _TUPLE, _GET, _PUT, _GET, _PUT, _PUT),
-    re.DOTALL,
-).match
-_ONE_INT = re.compile(_INT, re.DOTALL)
-_KEY_LENGTHS = tuple(bytes((length, 0, 0, 0)) for length in range(21))
+_MANY_RARE = f"more than {MAX_RARE} persistent ids and rare opcodes in a pickle"
 
 
 class Unpickled(NamedTuple):
@@ -71,9 +57,19 @@ def read_stream(
     """
     if len(data) > limits.pickle_bytes:
         raise Refused(f"pickle of {len(data)} bytes")
-    reader = _Reader(data, persistent or as_storage, limits)
     try:
-        value = reader.run(start)
+        return _run(data, start, persistent, limits, at_one_go=True)
+    except Rewritten:
+        return _run(data, start, persistent, limits, at_one_go=False)
+
+
+def _run(
+    data: bytes, start: int, persistent: Callable[[object], object] | None, limits: Limits, *, at_one_go: bool
+) -> Unpickled:
+    reader = _Reader(data, persistent or as_storage, limits)
+    tensors = TensorReader(persistent, limits.tensors) if at_one_go else None
+    try:
+        value = reader.run(start, tensors)
     except (IndexError, KeyError, struct.error, ValueError, Refused) as error:
         if _ends_early(data, reader.op, reader.pos):
             raise CutShort("the file ends inside a pickle") from None
@@ -131,29 +127,21 @@ def as_storage(pid: object) -> object:
 
 
 class _Reader(Machine):
-    """The hot half of the machine: the loop, and tensors read at one go."""
+    """The hot half of the machine. ``pos`` and ``op`` say where it ended, also where it failed."""
 
-    def __init__(
-        self, data: bytes, persistent: Callable[[object], object] = as_storage, limits: Limits = DEFAULT
-    ) -> None:
-        super().__init__(data, persistent, limits)
-        self.plain = persistent is as_storage
-        self.pos = 0
-        self.op = 0
-        self.tensors = 0
-        self.numbers: dict[bytes, int] = {}
-        self.tuples: dict[bytes | None, tuple[int, ...]] = {None: ()}
+    pos = 0
+    op = 0
 
-    def run(self, pos: int) -> object:
-        """Runs from ``pos`` to STOP; ``self.pos`` and ``self.op`` say where it ended, also where it failed.
+    def run(self, pos: int, tensors: TensorReader | None = None) -> object:
+        """Runs from ``pos`` to STOP; ``tensors`` reads at one go what it can.
 
-        One function, and long: a call per opcode would double its time (0.15 µs each as it is). The opcodes that
-        tensors are made of stand first; those that are rare are the Machine's.
+        One function, and long: a call per opcode would double its time (0.15 µs each as it is). Those that checkpoints
+        are made of are found by halves, and the rest are the Machine's.
         """
         data, stack, marks, memo, meter = self.data, self.stack, self.marks, self.memo, self.meter
         push, pop, u32, size = stack.append, stack.pop, _U32, len(self.data)
         persistent, depth = self.persistent, self.limits.pickle_depth
-        op, left = 0, MAX_RARE
+        recall, op, left = self.recall, 0, MAX_RARE
         try:
             for _ in repeat(None, self.limits.pickle_opcodes):
                 op = data[pos]
@@ -161,81 +149,126 @@ class _Reader(Machine):
                 if op == 0x71:  # BINPUT
                     memo[data[pos : pos + 1]] = stack[-1]
                     pos += 1
-                elif op == 0x72:  # LONG_BINPUT
-                    raw = data[pos : pos + 4]
-                    if raw[2] > 15 or raw[3] or not raw[1]:
-                        raw = memo_key(u32(data, pos)[0])
-                    memo[raw] = stack[-1]
-                    pos += 4
-                elif op == 0x68:  # BINGET
-                    push(memo[data[pos : pos + 1]])
-                    pos += 1
-                elif op == 0x58:  # BINUNICODE
+                    continue
+                if op == 0x58:  # BINUNICODE
                     (count,) = u32(data, pos)
                     begin = pos + 4
                     end = begin + count
                     if end > size:
                         raise Refused("the pickle ends inside a text")
                     raw = data[begin:end]
-                    meter.text -= count if raw.isascii() else WIDEST * count
+                    if raw.isascii():
+                        meter.text -= count
+                        value = raw.decode()
+                    else:
+                        meter.text -= WIDEST * count
+                        value = str(raw, "utf-8", "replace")
                     if meter.text < 0:
                         raise Refused("the pickle holds too much text")
-                    push(str(raw, "utf-8", "replace"))
+                    push(value)
                     pos = end
-                elif op == 0x6A:  # LONG_BINGET
-                    push(memo[memo_key(u32(data, pos)[0])])
-                    pos += 4
-                elif op == 0x28:  # MARK
-                    if data[pos] == 0x28:
-                        found = _TENSOR(data, pos - 1)
-                        if found is not None and self._push_tensor(found):
-                            pos = found.end()
+                    if data[pos] == 0x71:  # BINPUT, as after nearly every text
+                        pos += 2
+                        memo[data[end + 1 : pos]] = value
+                    continue
+                if op < 0x54:
+                    if op > 0x4A:
+                        if op == 0x4B:  # BININT1
+                            push(data[pos])
+                            pos += 1
                             continue
-                    marks.append(len(stack))
-                    if len(marks) > depth:
-                        raise Refused("the pickle is nested too deep")
-                elif op == 0x4B:  # BININT1
-                    push(data[pos])
-                    pos += 1
-                elif op == 0x75:  # SETITEMS
-                    at = marks.pop()
-                    values = stack[at:]
-                    del stack[at:]
-                    self.update(values)
-                elif op == 0x7D:  # EMPTY_DICT
-                    push({})
-                elif op == 0x74:  # TUPLE
-                    at = marks.pop()
-                    stack[at:] = (tuple(stack[at:]),)
-                elif op == 0x52:  # REDUCE
-                    args = pop()
-                    stack[-1] = self.make(stack[-1], args)
-                elif op == 0x29:  # EMPTY_TUPLE
-                    push(())
-                elif op == 0x89:  # NEWFALSE
-                    push(False)
-                elif op == 0x51:  # BINPERSID
-                    left -= 1
-                    if left < 0:
-                        raise Refused(f"more than {MAX_RARE} persistent ids and rare opcodes in a pickle")
-                    stack[-1] = persistent(stack[-1])
-                elif op == 0x4D:  # BININT2
-                    push(data[pos] | data[pos + 1] << 8)
-                    pos += 2
+                        if op == 0x4D:  # BININT2
+                            push(data[pos] | data[pos + 1] << 8)
+                            pos += 2
+                            continue
+                        if op == 0x4E:  # NONE
+                            push(None)
+                            continue
+                        if op == 0x52:  # REDUCE
+                            args = pop()
+                            stack[-1] = self.make(stack[-1], args)
+                            continue
+                        if op == 0x51:  # BINPERSID
+                            left -= 1
+                            if left < 0:
+                                raise Refused(_MANY_RARE)
+                            stack[-1] = persistent(stack[-1])
+                            continue
+                    elif op == 0x28:  # MARK
+                        if data[pos] == 0x28 and tensors is not None:
+                            end = tensors.read(self, pos - 1)
+                            if end >= pos:
+                                pos = end
+                                continue
+                        marks.append(len(stack))
+                        if len(marks) > depth:
+                            raise Refused("the pickle is nested too deep")
+                        continue
+                    elif op == 0x29:  # EMPTY_TUPLE
+                        push(())
+                        continue
+                    elif op == 0x47:  # BINFLOAT
+                        push(_F64(data, pos)[0])
+                        pos += 8
+                        continue
+                    elif op == 0x4A:  # BININT
+                        push(_I32(data, pos)[0])
+                        pos += 4
+                        continue
+                    elif op == 0x2E:  # STOP
+                        return pop()
+                elif op < 0x74:
+                    if op == 0x68:  # BINGET
+                        value = memo[data[pos : pos + 1]]
+                        push(recall(data[pos : pos + 1]) if type(value) is TensorRef else value)
+                        pos += 1
+                        continue
+                    if op == 0x72:  # LONG_BINPUT
+                        raw = data[pos : pos + 4]
+                        if raw[2] > 15 or raw[3] or not raw[1]:
+                            raw = memo_key(u32(data, pos)[0])
+                        memo[raw] = stack[-1]
+                        pos += 4
+                        continue
+                    if op == 0x6A:  # LONG_BINGET
+                        push(recall(memo_key(u32(data, pos)[0])))
+                        pos += 4
+                        continue
+                elif op < 0x85:
+                    if op == 0x75:  # SETITEMS
+                        at = marks.pop()
+                        values = stack[at:]
+                        del stack[at:]
+                        self.update(values)
+                        continue
+                    if op == 0x7D:  # EMPTY_DICT
+                        push({})
+                        continue
+                    if op == 0x74:  # TUPLE
+                        at = marks.pop()
+                        stack[at:] = (tuple(stack[at:]),)
+                        continue
                 elif op == 0x85:  # TUPLE1
                     stack[-1] = (stack[-1],)
+                    continue
                 elif op == 0x86:  # TUPLE2
                     last = pop()
                     stack[-1] = (stack[-1], last)
+                    continue
                 elif op == 0x87:  # TUPLE3
                     last = pop()
                     middle = pop()
                     stack[-1] = (stack[-1], middle, last)
-                elif op == 0x4A:  # BININT
-                    push(_I32(data, pos)[0])
-                    pos += 4
+                    continue
+                elif op == 0x89:  # NEWFALSE
+                    push(False)
+                    continue
+                elif op == 0x88:  # NEWTRUE
+                    push(True)
+                    continue
                 elif op == 0x94:  # MEMOIZE
                     memo[memo_key(len(memo))] = stack[-1]
+                    continue
                 elif op == 0x8C:  # SHORT_BINUNICODE
                     begin = pos + 1
                     end = begin + data[pos]
@@ -243,88 +276,15 @@ class _Reader(Machine):
                         raise Refused("the pickle ends inside a text")
                     push(self._text(data[begin:end]))
                     pos = end
-                elif op == 0x88:  # NEWTRUE
-                    push(True)
-                elif op == 0x4E:  # NONE
-                    push(None)
-                elif op == 0x47:  # BINFLOAT
-                    push(_F64(data, pos)[0])
-                    pos += 8
-                elif op == 0x2E:  # STOP
-                    return pop()
-                else:
-                    rare = OPCODES.get(op)
-                    if rare is None:
-                        raise Refused(f"unknown pickle opcode 0x{op:02x}")
-                    left -= 1
-                    if left < 0:
-                        raise Refused(f"more than {MAX_RARE} persistent ids and rare opcodes in a pickle")
-                    pos = rare(self, pos)
+                    continue
+                rare = OPCODES.get(op)
+                if rare is None:
+                    raise Refused(f"unknown pickle opcode 0x{op:02x}")
+                left -= 1
+                if left < 0:
+                    raise Refused(_MANY_RARE)
+                pos = rare(self, pos)
             op = _STOP  # so that the last opcode isn't taken for one that lacks bytes
             raise Refused(f"more than {self.limits.pickle_opcodes} pickle opcodes")
         finally:
             self.pos, self.op = pos, op
-
-    def _push_tensor(self, found: re.Match[bytes]) -> bool:
-        """Does what the opcodes that ``_TENSOR`` matched do, in their order; False, and nothing done, if it can't.
-
-        What is nearly always called, OrderedDict and _rebuild_tensor_v2, is made here: their calls are a tenth of it.
-        """
-        (
-            kind, storage_type, length, key, put_key, location, numel, view, put_pid,
-            offset, shape, put_shape, stride, put_stride, grad, hooks, put_hooks, dtype, put_args, put_tensor,
-        ) = found.groups()  # fmt: skip
-        stack, memo, numbers, tuples = self.stack, self.memo, self.numbers, self.tuples
-        if length != _KEY_LENGTHS[len(key)] or memo.get(kind) != "storage":
-            return False
-        self.tensors += 1
-        if self.tensors > self.limits.tensors:
-            raise Refused(f"more than {self.limits.tensors} tensors")
-        type_ref = memo[storage_type]
-        memo[put_key] = name = str(key, "ascii")
-        count = numbers.get(numel)
-        if count is None:
-            count = self._number(numel)
-        pid: tuple[Any, ...] = ("storage", type_ref, name, memo[location], count)
-        if view:
-            pid = (*pid, None)
-        memo[put_pid] = pid
-        storage = StorageRef(pid) if self.plain else self.persistent(pid)
-        start = numbers.get(offset)
-        if start is None:
-            start = self._number(offset)
-        size = tuples.get(shape)
-        if size is None:
-            size = self._tuple(shape)
-        if put_shape:
-            memo[put_shape] = size
-        steps = tuples.get(stride)
-        if steps is None:
-            steps = self._tuple(stride)
-        if put_stride:
-            memo[put_stride] = steps
-        called = memo[hooks]
-        made: object = {} if type(called) is GlobalRef and called.build is build_dict else self.make(called, ())
-        memo[put_hooks] = made
-        args: tuple[Any, ...] = (storage, start, size, steps, grad == b"\x88", made)
-        if dtype:
-            args = (*args, memo[dtype])
-        memo[put_args] = args
-        called = stack[-1]
-        if type(called) is GlobalRef and called.build is build_tensor:
-            made = TensorRef(args)
-        else:
-            made = self.make(called, args)
-        memo[put_tensor] = stack[-1] = made
-        return True
-
-    def _number(self, raw: bytes) -> int:
-        """A BININT1, BININT2 or (positive) BININT, remembered: sizes repeat from layer to layer."""
-        number = self.numbers[raw] = int.from_bytes(raw[1:], "little")
-        return number
-
-    def _tuple(self, raw: bytes) -> tuple[int, ...]:
-        """The tuple of ints that ``raw`` pushes with TUPLE1 to TUPLE3 or MARK … TUPLE, remembered."""
-        opcodes = _ONE_INT.findall(raw, 1 if raw[0] == 0x28 else 0)
-        made = self.tuples[raw] = tuple(map(self._number, opcodes))
-        return made

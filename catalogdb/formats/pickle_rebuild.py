@@ -12,17 +12,9 @@ import struct
 from typing import Any
 
 from catalogdb.formats.numpy_arrays import describe_array
-from catalogdb.formats.pickle_values import (
-    Builder,
-    GlobalRef,
-    Meter,
-    OpaqueKey,
-    Stub,
-    TensorRef,
-    contiguous,
-    describe,
-)
+from catalogdb.formats.pickle_values import Builder, GlobalRef, Meter, OpaqueKey, Stub
 from catalogdb.formats.source import Refused
+from catalogdb.formats.tensors import TensorRef, contiguous, describe
 
 _MAX_PATH = 4096
 _KEY_TYPES = frozenset({str, int, float, bool, type(None), bytes, GlobalRef})
@@ -103,7 +95,7 @@ def build_tensor(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
     return TensorRef(args)
 
 
-def _tensor_v3(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
+def build_tensor_v3(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
     """``(storage, offset, size, stride, requires_grad, hooks, dtype)``: dtypes without a storage type of their own."""
     return TensorRef(args, args[6]) if len(args) > 6 else Stub(ref, args)
 
@@ -220,7 +212,7 @@ def _reconstructor(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> objec
 
 
 _TENSOR_BUILDERS: frozenset[Builder] = frozenset(
-    (build_tensor, _tensor_v3, _meta_tensor, _first_tensor, _sparse_tensor, _wrapper_subclass, _from_numpy)
+    (build_tensor, build_tensor_v3, _meta_tensor, _first_tensor, _sparse_tensor, _wrapper_subclass, _from_numpy)
 )
 
 _TORCH = "torch._utils"
@@ -235,7 +227,7 @@ _BUILDERS: dict[tuple[str, str], Builder] = {
     (_TORCH, "_rebuild_tensor"): build_tensor,
     (_TORCH, "_rebuild_tensor_v2"): build_tensor,
     (_TORCH, "_rebuild_qtensor"): build_tensor,
-    (_TORCH, "_rebuild_tensor_v3"): _tensor_v3,
+    (_TORCH, "_rebuild_tensor_v3"): build_tensor_v3,
     (_TORCH, "_rebuild_meta_tensor_no_storage"): _meta_tensor,
     (_TORCH, "_rebuild_parameter"): _first_tensor,
     (_TORCH, "_rebuild_parameter_with_state"): _first_tensor,

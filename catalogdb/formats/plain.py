@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, cast
 
-from catalogdb.formats.pickle_values import ITEM_SIZES, GlobalRef, Stub, TensorRef
+from catalogdb.formats.pickle_values import GlobalRef, Stub
+from catalogdb.formats.tensors import ITEM_SIZES, TensorRef
 from catalogdb.records import Scalar
 
 MAX_PARAMS = 10_000
@@ -31,6 +32,10 @@ ReadTensor = Callable[[TensorRef], "bool | int | float | None"]
 
 def as_mapping(value: object) -> Mapping[Any, Any] | None:
     """``value`` as a mapping if it is one: dict, a dict's subclass, Namespace, OmegaConf's DictConfig; else None."""
+    if type(value) is dict:
+        return value
+    if type(value) is not Stub:
+        return None
     value = _unwrapped(value)
     if type(value) is dict:
         return value

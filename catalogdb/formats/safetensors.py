@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from catalogdb.formats.container import Span
 from catalogdb.formats.json_text import load_object
-from catalogdb.formats.pickle_values import MAX_DIM, Tensor, contiguous
 from catalogdb.formats.source import ByteSource, CutShort, Refused
+from catalogdb.formats.tensors import MAX_DIM, Tensor, contiguous
 from catalogdb.formats.weights import unknown, weigh
 from catalogdb.records import CheckpointHeader, Scalar
 

@@ -68,10 +68,12 @@ class ByteSource:
 
     def read(self, offset: int, count: int) -> bytes:
         """At most ``count`` bytes; fewer where the file ends (or has shrunk since it was opened)."""
+        inside = offset - self._kept_at
+        if inside >= 0 and 0 < count <= len(self._kept) - inside:
+            return self._kept[inside : inside + count]
         if offset < 0 or count <= 0 or offset >= self.size:
             return b""
         count = min(count, self.size - offset)
-        inside = offset - self._kept_at
         if inside >= 0 and inside + count <= len(self._kept):
             return self._kept[inside : inside + count]
         parts: list[bytes] = []

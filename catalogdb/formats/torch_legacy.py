@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping
 from catalogdb.formats.container import Spans
 from catalogdb.formats.pickle_reader import as_storage
 from catalogdb.formats.pickle_stream import PickleStream
-from catalogdb.formats.pickle_values import MAX_DIM, GlobalRef, StorageRef, Tensor, TensorRef, storage_item_size
+from catalogdb.formats.pickle_values import GlobalRef
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
+from catalogdb.formats.tensors import MAX_DIM, StorageRef, Tensor, TensorRef, storage_item_size
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Mapping
 from catalogdb.formats.container import Span, Spans
 from catalogdb.formats.pickle_machine import PERSISTENT
 from catalogdb.formats.pickle_stream import PickleStream
-from catalogdb.formats.pickle_values import MAX_DIMS, StorageRef, Stub, Tensor, TensorRef
+from catalogdb.formats.pickle_values import Stub
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
+from catalogdb.formats.tensors import MAX_DIMS, StorageRef, Tensor, TensorRef
 from catalogdb.formats.torch_legacy import storage_size
 from catalogdb.formats.weights import MAX_TENSORS
 

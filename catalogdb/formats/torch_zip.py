@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 
 from catalogdb.formats.container import MAX_STORAGES_READ, SMALL_STORAGE, decode_number
 from catalogdb.formats.pickle_reader import read_pickle
-from catalogdb.formats.pickle_values import ITEM_SIZES, Tensor, TensorRef, describe
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
+from catalogdb.formats.tensors import ITEM_SIZES, Tensor, TensorRef, describe
 from catalogdb.formats.zip_directory import Directory, Entry, read_directory, read_entry
 
 

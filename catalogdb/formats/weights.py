@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from catalogdb.formats.modules import is_module, module_tensors
 from catalogdb.formats.numpy_arrays import describe_array
-from catalogdb.formats.pickle_values import Stub, Tensor, TensorRef, describe
+from catalogdb.formats.pickle_values import Stub
 from catalogdb.formats.plain import as_mapping
 from catalogdb.formats.source import Refused
+from catalogdb.formats.tensors import Tensor, TensorRef, describe
 from catalogdb.records import TensorInfo, Weights
 
 BOOKKEEPING = ("running_mean", "running_var", "num_batches_tracked")
@@ -144,11 +145,9 @@ def fingerprint(tensors: Mapping[str, Tensor], checksums: Checksums) -> str | No
 
 def _prefix(tensors: Mapping[str, Tensor]) -> str | None:
     """The wrappers that stand before every name: ``module.``, ``_orig_mod.module.``, …; null if there is none."""
-    if not tensors:
+    if not next(iter(tensors), "").startswith(WRAPPERS):
         return None
     first, last = min(tensors), max(tensors)  # what these two begin with, all between them do
-    if not first.startswith(WRAPPERS):
-        return None
     at = 0
     while wrapper := next((each for each in WRAPPERS if first.startswith(each, at) and last.startswith(each, at)), ""):
         at += len(wrapper)

@@ -85,9 +85,7 @@ def read_directory(source: ByteSource) -> Directory:
     """The table of contents. CutShort where the end is missing, Refused where it contradicts itself."""
     count, size, start = check_end(source)
     table = source.read_exactly(start, size, "the zip's directory")
-    records = _parse(table, count)
-    _check_places(records, start)
-    return Directory(records)
+    return Directory(_parse(table, count, start))
 
 
 def check_end(source: ByteSource) -> tuple[int, int, int]:
@@ -140,10 +138,12 @@ def _end_record_in(tail: bytes) -> int:
     return -1
 
 
-def _parse(table: bytes, count: int) -> dict[str, _Record]:
+def _parse(table: bytes, count: int, start: int) -> dict[str, _Record]:
+    """The records, of entries that don't overlap each other nor the directory, which begins at ``start``."""
     records: dict[str, _Record] = {}
-    unpack, fixed, at = _CENTRAL.unpack_from, _CENTRAL.size, 0
+    unpack, fixed, local, zip64, at = _CENTRAL.unpack_from, _CENTRAL.size, _LOCAL.size, _IN_ZIP64, 0
     text = table.decode("latin-1")
+    reached, in_order = 0, True
     try:
         for _ in range(count):
             record = unpack(table, at)
@@ -152,17 +152,26 @@ def _parse(table: bytes, count: int) -> dict[str, _Record]:
                 raise Refused("the zip's directory is damaged")
             name_at = at + fixed
             at = name_at + name_len
-            if stored == _IN_ZIP64 or size == _IN_ZIP64 or offset == _IN_ZIP64:
+            if zip64 in (stored, size, offset):
                 size, stored, offset = _zip64_values(table[at : at + extra_len], size, stored, offset)
                 record = (signature, flags, method, crc, stored, size, name_len, extra_len, comment_len, offset)
             records[text[name_at:at]] = record
             at += extra_len + comment_len
+            if size != stored and method == 0:
+                raise Refused("the zip lies about the size of a stored entry")
+            if offset < reached:
+                in_order = False
+            reached = offset + local + name_len + stored
     except struct.error:
         raise Refused("the zip's directory ends too early") from None
     if len(records) != count:
         raise Refused("the zip has two entries of one name")
     if at != len(table):
         raise Refused("the zip's directory and its end record differ in size")
+    if not in_order:
+        reached = _check_overlaps(records)
+    if reached > start:
+        raise Refused("the zip's entries reach into its directory")
     return records
 
 
@@ -185,17 +194,14 @@ def _zip64_values(extra: bytes, *values: int) -> list[int]:
     return list(values)
 
 
-def _check_places(records: dict[str, _Record], start: int) -> None:
-    """No entry may reach into the next one or into the directory: overlapping entries are how zip bombs are made."""
+def _check_overlaps(records: dict[str, _Record]) -> int:
+    """No entry may reach into the next one: overlapping entries are how zip bombs are made. Where the last one ends."""
     reached = 0
-    for _, _, method, _, stored, size, name_len, _, _, header_at in sorted(records.values(), key=_PLACE):
+    for _, _, _, _, stored, _, name_len, _, _, header_at in sorted(records.values(), key=_PLACE):
         if header_at < reached:
             raise Refused("the zip's entries overlap")
-        if method == 0 and size != stored:
-            raise Refused("the zip lies about the size of a stored entry")
         reached = header_at + _LOCAL.size + name_len + stored
-    if reached > start:
-        raise Refused("the zip's entries reach into its directory")
+    return reached
 
 
 def read_entry(source: ByteSource, entry: Entry, *, limit: int) -> bytes:
