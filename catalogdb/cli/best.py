@@ -13,8 +13,12 @@ from catalogdb.cli.columns import columns_option, format_option, unique_option, 
 from catalogdb.cli.completion import fields, metrics
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.render import visible
+from catalogdb.errors import NotFound
 from catalogdb.records import Ranking
 from catalogdb.settings import working_directory
+
+MOST_GONE = 500
+"""Better checkpoints that may be gone before the search for one that is there ends: a disk is away, say."""
 
 
 @click.command(cls=Command, name="best", short_help="Print the best checkpoint by a metric.")
@@ -69,7 +73,9 @@ def command(
             metric_names=catalog.metric_names,
             cwd=working_directory(),
         )
-    if ranking.left_out:
+    if ranking.left_out is None:
+        given.say(f"not counted, since that takes long: the checkpoints that have no {metric}")
+    elif ranking.left_out:
         noun = "checkpoint has" if ranking.left_out == 1 else "checkpoints have"
         given.say(f"{ranking.left_out} {noun} no {metric}")
     if not ranking.checkpoints:
@@ -95,4 +101,6 @@ def _on_disk(
         there = tuple(row for row in ranking.checkpoints if row.path not in set(gone))
         if asked is None or limit is None or per is not None or len(ranking.checkpoints) < asked or len(there) >= limit:
             return replace(ranking, checkpoints=there[:limit]), gone
+        if len(gone) > MOST_GONE:
+            raise NotFound(f"the best {len(gone)} are no longer there, {gone[0]} among them; run catalogdb scan")
         asked = limit + 2 * len(gone)

@@ -21,10 +21,11 @@ from catalogdb.cli.render import write_rows
 @format_option("table")
 @pass_globals
 def command(given: Globals, query: str, parameters: tuple[tuple[str, str], ...], style: str) -> None:
-    """Ask the catalog in SQL and print the rows. Nothing can be written.
+    """Ask the catalog in SQL and print the rows. Nothing can be written, a minute is the longest that it may take, and
+    the first 100,000 rows are printed.
 
     The views are the promise, the tables beneath them may change: checkpoint_overview, checkpoint_metrics,
-    checkpoint_params, best_checkpoints, wandb_run_cache. A VALUE that reads as a number is one.
+    checkpoint_params, best_checkpoints, wandb_run_cache (docs/sql.md). A VALUE that reads as a number is one.
 
     \b
     Examples:
@@ -34,6 +35,8 @@ def command(given: Globals, query: str, parameters: tuple[tuple[str, str], ...],
     with open_existing(given.settings()) as catalog:
         result = catalog.sql(query, {name.lstrip(":"): _typed(value) for name, value in parameters})
         write_rows(result.columns, result.rows, style)
+    if result.cut:
+        given.say(f"these are the first {result.limit} rows, there are more: ask for less with WHERE, LIMIT and OFFSET")
 
 
 def _typed(value: str) -> str | int | float:

@@ -28,6 +28,8 @@ from catalogdb.store import Reader, Store
 T = TypeVar("T")
 LOADED = 500
 """Checkpoints that are loaded at once."""
+LEFT_OUT_SECONDS = 0.25
+"""How long a ranking may count what it leaves out, which takes longer than the ranking itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def rank(store: Store, contest: Contest, question: Question) -> Ranking:
         checkpoints, chosen = _rank(reader, contest, question)
         names = reader.metric_ids()
         left_out = compile_left_out(contest.metric, _parse(reader, question), names=names)
-        return Ranking(tuple(checkpoints), chosen, reader.count(left_out))
+        return Ranking(tuple(checkpoints), chosen, reader.count(left_out, seconds=LEFT_OUT_SECONDS))
 
 
 def best(store: Store, contest: Contest, question: Question) -> list[Checkpoint]:

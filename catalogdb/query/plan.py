@@ -64,11 +64,10 @@ class Query:
 
     def walk(self, metric_id: int) -> Driver:
         """Rows in the order of a metric's values, through the index that holds the architecture too where it can."""
-        tables = (
-            "metrics m INDEXED BY ix_metrics_by_value CROSS JOIN checkpoints c NOT INDEXED ON c.id = m.checkpoint_id"
-        )
+        values = "metrics m INDEXED BY ix_metrics_by_value"
+        tables = f"{values} CROSS JOIN checkpoints c NOT INDEXED ON c.id = m.checkpoint_id"
         where = [Sql(f"m.name_id = ? AND m.live {self.live}", (metric_id,))]
-        walk = Driver("metric", Sql(tables), where, columns={metric_id: "m.value"})
+        walk = Driver("metric", Sql(tables), where, columns={metric_id: "m.value"}, alone=Sql(values))
         architecture = named_architecture(self.parts)
         return walk if architecture is None else in_architecture(walk, "m", architecture)
 

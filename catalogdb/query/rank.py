@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from catalogdb.errors import QueryError
-from catalogdb.query.conditions import Sql
-from catalogdb.query.drive import SELECTIVE, Driver, named_architecture
+from catalogdb.query.conditions import Sql, joined
+from catalogdb.query.drive import SELECTIVE, Driver, Named, named_architecture
 from catalogdb.query.fields import FIELDS
 from catalogdb.query.plan import Query, Ways, make_query, select, ways_of
 from catalogdb.query.tree import Filter, Ident
@@ -44,10 +44,37 @@ def compile_left_out(metric: str, filter: Filter, *, names: Mapping[str, int], n
     """How many checkpoints a ranking leaves out: they match the filter, but have no finite value of the metric."""
     query = make_query(filter, names, now, ready=True)
     metric_id = check_metric(metric, names)
+    named = named_architecture(query.parts)
+    if query.parts == ([] if named is None else [named.said]):
+        return ways_of([_left_out_by_indexes(query, metric_id, named)])
     exists = "EXISTS (SELECT 1 FROM metrics m WHERE m.checkpoint_id = c.id AND m.name_id = ?"
     without = Sql(f"NOT {exists} AND {_finite('m').text})", (metric_id, *_finite("m").values))
-    driver = query.drivers()[0]
-    return ways_of([select("count(*)", driver.tables, [*query.where(driver), without], (), None)])
+    drivers = query.narrowing(None) or query.drivers()
+    return ways_of(select("count(*)", driver.tables, [*query.where(driver), without], (), None) for driver in drivers)
+
+
+def _left_out_by_indexes(query: Query, metric_id: int, named: Named | None) -> Sql:
+    """All rows less those that aren't ready, less the finite values that are live and of a ready row: no row is read
+    but the few that aren't ready."""
+    walk = query.walk(metric_id)
+    finite = [*walk.where, _finite("m")]
+    waiting = [Sql("c.state <> 'ready'")]
+    rows = Sql("checkpoints c")
+    where = []
+    if named is not None:
+        where = [Sql("c.architecture = ?", (named.name,))]
+        rows = Sql("checkpoints c INDEXED BY ix_checkpoints_architecture")
+    not_ready = "checkpoints c INDEXED BY ix_checkpoints_not_ready"
+    with_value = f"{not_ready} CROSS JOIN metrics m NOT INDEXED ON m.checkpoint_id = c.id"
+    counts = [
+        select("count(*)", rows, where, (), None),
+        select("count(*)", Sql(not_ready), [*waiting, *where], (), None),
+        select("count(*)", walk.alone or walk.tables, finite, (), None),
+        select("count(*)", Sql(with_value), [*waiting, *finite], (), None),
+    ]
+    signs = zip(("", " - ", " - ", " + "), counts, strict=True)
+    terms = joined((Sql(f"{sign}({count.text})", count.values) for sign, count in signs), "")
+    return Sql(f"SELECT {terms.text}", terms.values)
 
 
 def check_metric(metric: str, names: Mapping[str, int]) -> int:

@@ -13,12 +13,13 @@ from catalogdb.records.terms import Mode
 class Ranking:
     """The best checkpoints by a metric, best first.
 
-    ``left_out`` counts checkpoints that match the filter but have no finite value of the metric.
+    ``left_out`` counts checkpoints that match the filter but have no finite value of the metric; None where so many
+    match that counting would take longer than a moment.
     """
 
     checkpoints: tuple[Checkpoint, ...]
     mode: Mode
-    left_out: int
+    left_out: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from catalogdb.store.engine import (
     network_filesystem,
     parse_url,
     read_only,
+    read_only_snapshot,
     snapshot,
 )
 from catalogdb.store.facts import FactsBook, read_facts
@@ -32,7 +33,9 @@ from catalogdb.store.status import CatalogStatus
 from catalogdb.store.watchers import Lease
 
 QUERY_SECONDS = 60.0
-"""How long a user's own query may take."""
+"""How long SQLite may take for a user's own query."""
+QUERY_ROWS = 100_000
+"""How many rows a user's own query may give."""
 
 
 class Store:
@@ -105,11 +108,13 @@ class Store:
             return reader.status()
 
     def sql(self, query: str, parameters: Mapping[str, object]) -> SqlResult:
-        """A user's own query. Its rows come as they are read, from one state of the catalog."""
+        """A user's own query, to a file that can't be written so. Its rows come as they are read, of one state."""
         with ExitStack() as stack:
             reader = stack.enter_context(self.reader())
+            if self._path is not None and self._may_write:
+                reader = Reader(stack.enter_context(read_only_snapshot(self._path)))
             result = reader.execute_readonly(query, dict(parameters), seconds=QUERY_SECONDS)
-            return SqlResult(result.columns, _rows(result.rows, stack.pop_all()))
+            return SqlResult(result.columns, _rows(result.rows, stack.pop_all()), limit=QUERY_ROWS)
 
     def backup(self, destination: Path) -> Path:
         with failures_of(destination), self._reading.connect() as connection:
@@ -132,8 +137,8 @@ class Store:
             return RevisionReport(migrate.current_revision(connection), migrate.HEAD)
 
 
-def _rows(rows: Iterator[tuple[Any, ...]], opened: ExitStack) -> Iterator[tuple[Any, ...]]:
-    with opened:
+def _rows(rows: Generator[tuple[Any, ...], None, None], opened: ExitStack) -> Generator[tuple[Any, ...], None, None]:
+    with opened, closing(rows):
         yield from rows
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -122,6 +122,25 @@ def read_only(url: URL) -> URL:
 def may_write(path: Path) -> bool:
     """Whether a file that is there may be written, and files beside it made. True for one that isn't there yet."""
     return not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+@contextmanager
+def read_only_snapshot(path: Path) -> Iterator[ReadingConnection]:
+    """A connection of its own to a file of which another connection is open: SQLite itself opens it for reading alone.
+
+    What may only read can't clear away the WAL's index when it goes; the other connection does.
+    """
+    with failures_of(path), closing(_connect_read_only(path)) as raw:
+        raw.execute("BEGIN")
+        yield raw
+
+
+def _connect_read_only(path: Path) -> ReadingConnection:
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    raw = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, factory=ReadingConnection)
+    raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    raw.execute("PRAGMA query_only = ON")
+    return raw
 
 
 def _has_wal(path: Path) -> bool:

@@ -113,6 +113,7 @@ checkpoints = Table(
     Index("ix_checkpoints_monitor", "monitor", "monitor_mode"),
     Index("ix_checkpoints_param_set_id", "param_set_id"),
     Index("ix_checkpoints_link_target", "link_target", sqlite_where=text("link_target IS NOT NULL")),
+    Index("ix_checkpoints_not_ready", "state", sqlite_where=text("state <> 'ready'")),
     sqlite_autoincrement=True,
 )
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, overload
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from typing import Any, TypeVar, overload
 
 from catalogdb.errors import DatabaseError, QueryError
 from catalogdb.records import Checkpoint
@@ -20,7 +19,10 @@ from catalogdb.store.status import CatalogStatus, RootStatus, WatcherStatus, rea
 
 __all__ = ["CatalogStatus", "Reader", "RootStatus", "SqlResult", "WatcherStatus"]
 
+T = TypeVar("T")
 BATCH = 500
+FETCHED = 100
+"""Rows of a user's own statement that are read at once."""
 METRIC_ID = "SELECT id FROM metric_names WHERE name = ?"
 PROGRESS_STEPS = 1_000
 """How many of SQLite's instructions run between two looks at the clock: well under a millisecond, if nothing is read
@@ -33,12 +35,35 @@ class OutOfTime(Exception):
     """A question took longer than it was given."""
 
 
-@dataclass(frozen=True, slots=True)
 class SqlResult:
-    """Columns and rows of a user's own query. The rows come as they are read, once."""
+    """Columns and rows of a user's own query. The rows come as they are read, once, and end at ``limit``.
 
-    columns: tuple[str, ...]
-    rows: Iterator[tuple[Any, ...]]
+    ``cut`` says, when they have ended, that the query has more of them.
+    """
+
+    def __init__(
+        self, columns: tuple[str, ...], rows: Generator[tuple[Any, ...], None, None], *, limit: int | None = None
+    ) -> None:
+        self.columns = columns
+        self.limit = limit
+        self.cut = False
+        self.rows = self._limited(rows)
+
+    def _limited(self, rows: Generator[tuple[Any, ...], None, None]) -> Generator[tuple[Any, ...], None, None]:
+        with closing(rows):
+            for place, row in enumerate(rows):
+                if place == self.limit:
+                    self.cut = True
+                    return
+                yield row
+
+
+class _Allowance:
+    """The time that SQLite may take for a statement; what its reader takes between two rows doesn't count."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+        self.left = math.inf if seconds is None else seconds
 
 
 class MetricIds(Mapping[str, int]):
@@ -178,39 +203,49 @@ class Reader:
         parameters: Sequence[Any] | Mapping[str, Any] = (),
         *,
         seconds: float | None = None,
+        limit: int | None = None,
     ) -> SqlResult:
         """Columns and rows of a user's own statement, which may read and nothing else.
 
         The rows must be read, or the iterator closed, before this reader is used again. Raises QueryError for a
         statement that SQLite can't read or that would do more than read, DatabaseError beyond ``seconds``.
         """
-        deadline = time.monotonic() + seconds if seconds is not None else None
-        rows = self._guarded(sql, parameters, deadline)
-        return SqlResult(next(rows), rows)
+        rows = self._guarded(sql, parameters, _Allowance(seconds))
+        return SqlResult(next(rows), rows, limit=limit)
 
     def _guarded(
-        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any], deadline: float | None
-    ) -> Iterator[tuple[Any, ...]]:
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any], allowance: _Allowance
+    ) -> Generator[tuple[Any, ...], None, None]:
         """The column names, then the rows."""
         self._raw.set_authorizer(only_reading)
         try:
-            with self._matching(), self._until(deadline):
-                cursor = self._raw.execute(sql, parameters)
+            with self._matching():
+                cursor = self._within(allowance, lambda: self._raw.execute(sql, parameters))
                 if cursor.description is None:
                     raise QueryError("nothing to read: write a SELECT", text=sql)
                 yield tuple(column[0] for column in cursor.description)
-                yield from cursor
-        except sqlite3.OperationalError as error:
-            if str(error) == "interrupted":
-                if deadline is None or time.monotonic() < deadline:
-                    raise KeyboardInterrupt from error  # raised while the clock was looked at, where SQLite eats it
-                raise DatabaseError("the query took too long and was stopped") from error
-            raise QueryError(str(error)) from error
+                while some := self._within(allowance, lambda: cursor.fetchmany(FETCHED)):
+                    yield from some
         except (sqlite3.DatabaseError, sqlite3.Warning, OverflowError) as error:
             denied = "not authorized" in str(error) or "prohibited" in str(error)
             raise QueryError(f"only reading is allowed here ({error})" if denied else str(error)) from error
         finally:
             self._raw.set_authorizer(anything)
+
+    def _within(self, allowance: _Allowance, act: Callable[[], T]) -> T:
+        began = time.monotonic()
+        until = began + allowance.left
+        try:
+            with self._until(None if until == math.inf else until):
+                return act()
+        except sqlite3.OperationalError as error:
+            if str(error) != "interrupted":
+                raise
+            if time.monotonic() < until:
+                raise KeyboardInterrupt from error  # raised while the clock was looked at, where SQLite eats it
+            raise DatabaseError(f"the query took longer than {allowance.seconds:g} s and was stopped") from error
+        finally:
+            allowance.left -= time.monotonic() - began
 
     @contextmanager
     def _matching(self) -> Iterator[None]:

@@ -211,6 +211,14 @@ def test_sql_that_cannot_be_run(ask: Run, query: str) -> None:
     assert_one_line(ended, ended.code)
 
 
+def test_sql_says_when_there_are_more_rows_than_it_gives(ask: Run) -> None:
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {}) SELECT * FROM n"
+    for rows, said in ((100_000, False), (100_001, True)):
+        ended = ask("sql", numbers.format(rows), "--format", "csv")
+        assert (ended.code, len(ended.lines)) == (0, 100_001)
+        assert ("the first 100000 rows" in ended.err) is said
+
+
 def test_status(ask: Run, demo: Demo) -> None:
     ended = ask("status")
     assert ended.code == 0
@@ -238,6 +246,25 @@ def test_best_leaves_out_what_is_no_longer_there(ask: Run) -> None:
         assert first in ended.err
     finally:
         Path(f"{first}.away").rename(first)
+
+
+def test_best_does_not_look_for_ever_while_a_disk_is_away(
+    ask: Run, demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catalogdb.cli.best.MOST_GONE", 3)
+    away = demo.outputs.rename(f"{demo.outputs}.away")
+    try:
+        assert_one_line(ask("best", "-m", "val/hmean"), 1, "no longer there", "catalogdb scan")
+    finally:
+        away.rename(demo.outputs)
+
+
+def test_best_counts_what_it_leaves_out_for_a_moment_only(ask: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("catalogdb.query.ask.LEFT_OUT_SECONDS", 0.0)
+    long = " OR ".join(f"epoch = {number / 8}" for number in range(400))
+    ended = ask("best", "-m", "val/hmean", "-w", long)
+    assert (ended.code, len(ended.lines)) == (0, 1)
+    assert "not counted" in ended.err
 
 
 def test_an_unknown_metric_names_those_there_are(ask: Run) -> None:

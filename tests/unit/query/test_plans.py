@@ -11,7 +11,7 @@ import pytest
 from catalogdb.query.compile import compile_count, compile_search
 from catalogdb.query.parse import parse_filter, parse_ident, parse_order
 from catalogdb.query.plan import Statement, Ways
-from catalogdb.query.rank import compile_rank
+from catalogdb.query.rank import compile_left_out, compile_rank
 from catalogdb.query.tree import Filter
 from catalogdb.store.engine import ReadingConnection
 from catalogdb.store.reader import Reader
@@ -190,3 +190,12 @@ def test_count_starts_where_the_fewest_rows_are(reader: Reader, text: str, start
 def test_a_count_by_a_metric_alone_reads_no_checkpoint(reader: Reader) -> None:
     for text in ("metrics.acc > 0.5", "metrics.acc > 0.5 AND architecture = 'rare'"):
         assert len(plan(reader, compile_count(parse_filter(text), names=reader.metric_ids(), now=NOW))) == 1
+
+
+def test_what_a_ranking_leaves_out_is_counted_by_indexes(reader: Reader) -> None:
+    few = {"SCAN c USING INDEX ix_checkpoints_not_ready", "SEARCH m USING PRIMARY KEY", "SCAN CONSTANT ROW"}
+    for text in ("", "architecture = 'rare'"):
+        ways = compile_left_out("acc", parse_filter(text), names=reader.metric_ids())
+        lines = [line for line in all_lines(reader, ways[0]) if not line.startswith("SCALAR SUBQUERY")]
+        assert len(ways) == 1
+        assert [line for line in lines if "COVERING INDEX" not in line and not line.startswith(tuple(few))] == []

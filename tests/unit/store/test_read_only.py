@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from catalogdb.catalog import Catalog
 from catalogdb.demo import lay_out
+from catalogdb.store.engine import read_only_snapshot
 
 SCRIPT = """
 import contextlib, io, os, sys
@@ -66,3 +68,14 @@ def test_a_scan_says_what_is_wrong(catalog: Path, tmp_path: Path) -> None:
     assert str(catalog) in scanned.stderr
     assert len(scanned.stderr.splitlines()) == 1
     assert "Traceback" not in scanned.stderr
+
+
+def test_a_users_own_sql_has_a_file_that_is_open_for_reading_alone(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.db"
+    with Catalog.open(path) as catalog:
+        assert list(catalog.sql("SELECT count(*) FROM checkpoint_overview").rows) == [(0,)]
+        with read_only_snapshot(path) as raw:
+            raw.execute("PRAGMA query_only = OFF")
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                raw.execute("DELETE FROM roots")
+    assert [left.name for left in tmp_path.iterdir()] == ["catalog.db"]
