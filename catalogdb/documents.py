@@ -185,6 +185,7 @@ _TOKEN = re.compile(
 )
 """A value at a line's end that reads the same in YAML and, words and quotes put in double quotes, in JSON."""
 
+_decode_json = json.JSONDecoder().raw_decode
 _MARK = "__catalogdb_value__"
 _templates: dict[str, str] = {}
 """A text without its tokens → the JSON it stands for, with a ``%s`` for each; empty where that can't be."""
@@ -212,9 +213,8 @@ def _parse_lines(text: str) -> Any:
         return parsed
     if not template:
         return _parse_anew(text)
-    return json.loads(
-        template % tuple([token if token[0] in "-0123456789" else _quoted(token) for token in parts[1::2]])
-    )
+    values = [token if token[0] in "-0123456789" else _quoted(token) for token in parts[1::2]]
+    return _decode_json(template % tuple(values))[0]
 
 
 def _quoted(token: str) -> str:

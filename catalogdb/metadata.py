@@ -256,6 +256,8 @@ def salvage(document: Mapping[str, Any], path: str) -> tuple[dict[str, Any], lis
     for error in errors:
         if error.field == "schema_version":
             raise error
+    if not errors and not isinstance(document, Unterminated):
+        return known, errors
     last, value = _last_value(document)
     open_ended = isinstance(document, Unterminated) and not isinstance(value, bool)
     open_ended |= isinstance(value, list) and any(error.reason == _MISSING for error in errors)

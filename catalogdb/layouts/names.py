@@ -110,6 +110,7 @@ def _own_name(raw: str) -> str | None:
     return name if re.fullmatch(r"[A-Za-z][\w@./+() -]{0,120}", name) else None
 
 
+@lru_cache(maxsize=8192)
 def claims_of(name: str) -> frozenset[Claim]:
     """``best.pt``, ``model_best.pth.tar``, ``best_bbox_mAP_epoch_9.pth``; ``last.ckpt``, ``checkpoint_last.pt``."""
     stem = stem_of(name)

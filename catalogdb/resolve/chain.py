@@ -106,8 +106,7 @@ def merge(
         _keep_own_counters(fields, finding.fields)
         metrics = prefer(metrics, finding.metrics, same_order=in_order) if metrics else dict(finding.metrics)
         params.append(finding.params)
-    for field, value in headline_fields(metrics):
-        fields.setdefault(field, value)
+    fields.update(headline_fields(metrics, known=fields.keys()))
     _drop_foreign_mode(fields, answers)
     return Resolution(
         candidate=candidate,
@@ -147,8 +146,7 @@ def complete(
     metrics = prefer(known.metrics, finding.metrics)
     told = {field: value for field, value in known.fields.items() if value not in _headlines_of(known.metrics, field)}
     fields = prefer(told, finding.fields)
-    for field, value in headline_fields(metrics):
-        fields.setdefault(field, value)
+    fields.update(headline_fields(metrics, known=fields.keys()))
     _drop_mode_without_monitor(fields, known.fields, finding.fields)
     problems = [*known.problems, *finding.problems]
     problems.extend(_differences(known.candidate, known.fields, known.metrics, finding))

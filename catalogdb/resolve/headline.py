@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from catalogdb.headlines import HEADLINES, in_range
 from catalogdb.records import Value
 
 
-def headline_fields(metrics: Mapping[str, Value]) -> Iterator[tuple[str, Value]]:
-    """Fields within their range: a fraction, or a loss of at least 0. What is only known of the run comes last."""
+def headline_fields(metrics: Mapping[str, Value], *, known: Collection[str]) -> Iterator[tuple[str, Value]]:
+    """Fields that aren't ``known``, within their range: a fraction, or a loss of at least 0. What is only known of the
+    run comes last."""
     for field, names in HEADLINES.items():
-        known = [metrics[name] for name in names if name in metrics]
-        if known:
-            best = next((value for value in known if value.origin.scope == "checkpoint"), known[0])
+        values = [] if field in known else [metrics[name] for name in names if name in metrics]
+        if values:
+            best = next((value for value in values if value.origin.scope == "checkpoint"), values[0])
             if in_range(field, best.value):
                 yield field, best
 

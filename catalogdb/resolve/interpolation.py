@@ -28,9 +28,10 @@ _known: dict[int, tuple[object, tuple[tuple[str, object], ...], Any]] = {}
 
 def interpolated(document: Mapping[str, Any]) -> Mapping[str, Any]:
     """The document with every interpolation filled in that the document itself answers with a scalar."""
-    if not any([_has_mark(value) for value in document.values()]):
+    marked = {name for name, value in document.items() if _has_mark(value)}
+    if not marked:
         return document
-    return {name: _section(name, value, document) if _has_mark(value) else value for name, value in document.items()}
+    return {name: _section(name, value, document) if name in marked else value for name, value in document.items()}
 
 
 def _section(name: str, value: Any, document: Mapping[str, Any]) -> Any:
@@ -52,11 +53,22 @@ def _has_mark(value: object) -> bool:
         return MARK in value
     if not isinstance(value, (dict, list)) or _clean.get(id(value)) is value:
         return False
-    if MARK in repr(value):
+    if _is_marked(value):
         return True
     if len(_clean) >= MAX_KNOWN:
         _clean.clear()
     _clean[id(value)] = value
+    return False
+
+
+def _is_marked(value: dict[str, Any] | list[Any]) -> bool:
+    """Whether a mark stands anywhere in it. Documents are as deep as they may be: 64 levels."""
+    for item in value.values() if isinstance(value, dict) else value:
+        if isinstance(item, str):
+            if MARK in item:
+                return True
+        elif isinstance(item, (dict, list)) and _is_marked(item):
+            return True
     return False
 
 
