@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -285,7 +286,7 @@ class Ingest:
         rows: dict[str, Known],
         foreign: dict[str, int],
         walk: Walk,
-        chunks: Iterable[list[Candidate]],
+        chunks: Iterable[Iterable[Candidate]],
         tally: Tally,
         readers: Readers,
         top: tuple[str, Identity | None],
@@ -298,13 +299,14 @@ class Ingest:
         moved: set[int] = set()
         read: list[str] = []
         for chunk in chunks:
-            tally.found += len(chunk)
-            tally.total = tally.found if len(chunk) < LOOKAHEAD else None
-            changed = [*self._changed(chunk, rows, foreign, tally)]
+            before = tally.found
+            changed: list[Changed] = []
+            read_ahead = readers.read_all(self._changed(chunk, rows, foreign, tally, changed))
+            tally.total = tally.found if tally.found < before + LOOKAHEAD else None
             moves = self._ledger.follow_moves(root, [candidate for candidate, _, _ in changed])
             moved.update(moves.values())
             self._report(tally)
-            for batch, readings in self._batches(changed, readers.of(len(changed))):
+            for batch, readings in self._batches(changed, read_ahead):
                 self._take(root, batch, readings, moves, moved, tally)
                 self._report(tally)
             read.extend(candidate.rel_path for candidate, _, _ in changed)
@@ -321,36 +323,51 @@ class Ingest:
         return [gone[path].id for path in missing], forgotten, read
 
     @staticmethod
-    def _batches(changed: list[Changed], reader: Reader) -> Iterator[tuple[list[Changed], list[Reading]]]:
-        """What belongs into one transaction, with what was read of it."""
+    def _batches(
+        changed: list[Changed], read_ahead: Iterable[tuple[slice, list[Reading]]]
+    ) -> Iterator[tuple[list[Changed], list[Reading]]]:
+        """What belongs into one transaction, with what was read of it.
+
+        Towards the end they are smaller: nothing is read any more beside the writing of the last one.
+        """
         batch: list[Changed] = []
         read: list[Reading] = []
+        left = len(changed)
         since = time.monotonic()
-        for part, readings in reader.read_all([candidate for candidate, _, _ in changed]):
+        for part, readings in read_ahead:
             batch += changed[part]
             read += readings
-            if len(batch) >= BATCH or time.monotonic() - since > BATCH_SECONDS:
+            left -= len(readings)
+            if len(batch) >= min(BATCH, left) or time.monotonic() - since > BATCH_SECONDS:
                 yield batch, read
                 batch, read, since = [], [], time.monotonic()
         if batch:
             yield batch, read
 
     def _changed(
-        self, chunk: Iterable[Candidate], rows: dict[str, Known], foreign: dict[str, int], tally: Tally
-    ) -> Iterator[Changed]:
-        """Candidates that have to be read. Those seen are taken out of ``rows`` and ``foreign``."""
+        self,
+        chunk: Iterable[Candidate],
+        rows: dict[str, Known],
+        foreign: dict[str, int],
+        tally: Tally,
+        changed: list[Changed],
+    ) -> Iterator[Candidate]:
+        """Candidates to read, noted in ``changed``. Those seen are taken out of ``rows`` and ``foreign``."""
         counts = tally.counts
         for candidate in chunk:
+            tally.found += 1
             known = rows.pop(candidate.rel_path, None)
             foreign_as = foreign.pop(candidate.rel_path, None)
             mark = fingerprint(candidate)
             if known is None:
                 if foreign_as != mark or self._full:
-                    yield candidate, mark, None
+                    changed.append((candidate, mark, None))
+                    yield candidate
                     continue
                 counts["foreign"] += 1
             elif known.fingerprint != mark or known.recheck or known.state == "missing" or self._full:
-                yield candidate, mark, known
+                changed.append((candidate, mark, known))
+                yield candidate
                 continue
             else:
                 counts["unchanged"] += 1
@@ -435,7 +452,7 @@ class Ingest:
 
 
 class Readers:
-    """The reader for so many candidates: this process, or for many of them several, started when first needed.
+    """Reads in this process, or what is many candidates in several, started when first needed.
 
     ``workers`` is their number; 1 is this process alone, None as many as there are processors, up to 8.
     """
@@ -445,12 +462,19 @@ class Readers:
         self._workers = workers
         self._processes: ReadingProcesses | None = None
 
-    def of(self, candidates: int) -> Reader:
-        if self._processes is None and candidates >= WORTH_PROCESSES:
+    def read_all(self, candidates: Iterable[Candidate]) -> Iterator[tuple[slice, list[Reading]]]:
+        upcoming = iter(candidates)
+        first = list(islice(upcoming, WORTH_PROCESSES))
+        reader = self._many() if len(first) == WORTH_PROCESSES else self._reader
+        return reader.read_all(chain(first, upcoming))
+
+    def _many(self) -> Reader:
+        if self._processes is None:
             count = self._workers or min(len(os.sched_getaffinity(0)), MAX_PROCESSES) if can_fork() else 1
-            if count > 1:
-                self._processes = ReadingProcesses(self._reader, count)
-        return self._processes if self._processes is not None and candidates >= WORTH_PROCESSES else self._reader
+            if count < 2:
+                return self._reader
+            self._processes = ReadingProcesses(self._reader, count)
+        return self._processes
 
     def __enter__(self) -> Readers:
         return self

@@ -10,7 +10,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from catalogdb.discovery.folder import INT64_MAX, PLAIN_CONFIGS, Folder, stamp_of
@@ -161,11 +161,11 @@ class Walk:
         path = f"{folder_path}/{name}"
         return folder.sources_of(name, name_beside(os.path.realpath(path), path) if os.path.islink(path) else None)
 
-    def chunks(self, size: int) -> Iterator[list[Candidate]]:
-        """The same in lists of ``size``: as far as a scan looks ahead."""
+    def chunks(self, size: int) -> Iterator[Iterator[Candidate]]:
+        """The same in parts of ``size``: as far as a scan looks ahead. Each is to be gone through before the next."""
         candidates = iter(self)
-        while chunk := list(islice(candidates, size)):
-            yield chunk
+        for first in candidates:
+            yield chain([first], islice(candidates, size - 1))
 
     def _walk(
         self,

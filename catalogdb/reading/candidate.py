@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -43,8 +43,9 @@ class Reading:
 class Reader(Protocol):
     """Reads candidates, some at a time."""
 
-    def read_all(self, candidates: Sequence[Candidate]) -> Iterator[tuple[slice, list[Reading]]]:
-        """Each candidate once: which of them, and what was read of them."""
+    def read_all(self, candidates: Iterable[Candidate]) -> Iterator[tuple[slice, list[Reading]]]:
+        """Goes through all candidates, and may begin to read meanwhile. Then gives each once: which of them, and what
+        was read of them."""
 
 
 class Questions(Protocol):
@@ -71,9 +72,9 @@ class CandidateReader:
         self._full = full
         self._clock = clock
 
-    def read_all(self, candidates: Sequence[Candidate]) -> Iterator[tuple[slice, list[Reading]]]:
-        for piece in in_pieces(candidates):
-            yield piece.part, self.read_piece(candidates[piece.part])
+    def read_all(self, candidates: Iterable[Candidate]) -> Iterator[tuple[slice, list[Reading]]]:
+        known = list(candidates)
+        return ((piece.part, self.read_piece(known[piece.part])) for piece in in_pieces(known))
 
     def read_piece(self, candidates: Sequence[Candidate]) -> list[Reading]:
         """A few candidates together: those that a glance suffices for step by step, then each other one by itself."""

@@ -7,7 +7,7 @@ which reads that file once for all of them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ class Piece(NamedTuple):
         return slice(self.start, self.end)
 
 
-def in_pieces(candidates: Sequence[Candidate], lanes: int = 1) -> Iterator[Piece]:
+def in_pieces(candidates: Iterable[Candidate], lanes: int = 1) -> Iterator[Piece]:
     """Every candidate in one piece. A run of more than a piece has a lane of its own until it ends, and the lanes take
     turns; smaller runs share pieces, and aren't split."""
     units = _units(candidates)
@@ -46,7 +46,7 @@ def in_pieces(candidates: Sequence[Candidate], lanes: int = 1) -> Iterator[Piece
                 yield piece if piece.lane is None else piece._replace(lane=lane)
 
 
-def _units(candidates: Sequence[Candidate]) -> Iterator[list[Piece]]:
+def _units(candidates: Iterable[Candidate]) -> Iterator[list[Piece]]:
     """Pieces that stay in one lane, in the order of the candidates."""
     start = end = 0
     for run, members in groupby(candidates, _metrics_of):

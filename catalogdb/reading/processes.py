@@ -55,10 +55,14 @@ class _Process:
     def ends(self) -> tuple[int, int]:
         return self.requests, self.answers
 
+    @property
+    def is_busy(self) -> bool:
+        return len(self.waiting) >= AHEAD
+
     def accepts(self, size: int) -> bool:
         """Whether a request can be written without waiting for the other end, which may wait for us to read."""
         unread = sum(length for length, _ in self.waiting)
-        return not self.waiting or (len(self.waiting) < AHEAD and unread + size <= self.room)
+        return not self.waiting or unread + size <= self.room
 
     def ask(self, message: bytes, candidates: Sequence[Candidate]) -> None:
         self.waiting.append((len(message), candidates))
@@ -98,27 +102,39 @@ class ReadingProcesses:
         for process in self._processes:
             process.end()
 
-    def read_all(self, candidates: Sequence[Candidate]) -> Iterator[tuple[slice, list[Reading]]]:
+    def read_all(self, candidates: Iterable[Candidate]) -> Iterator[tuple[slice, list[Reading]]]:
         """Asks ahead of what it yields. What shares a metrics file is read by one process."""
-        asked: deque[tuple[_Process | None, Piece]] = deque()
-        upcoming = in_pieces(candidates, len(self._processes))
-        piece = next(upcoming, None)
-        while asked or piece is not None:
-            while piece is not None and (process := self._reader_of(piece)) is not None:
-                message = encode_candidates(candidates[piece.part])
-                if not process.accepts(len(message)):
-                    break
-                process.ask(message, candidates[piece.part])
-                asked.append((process, piece))
-                piece = next(upcoming, None)
-            if not asked and piece is not None:
-                asked.append((None, piece))
-                piece = next(upcoming, None)
-            answerer, answered = asked.popleft()
-            some = candidates[answered.part]
-            answers = answerer.answer() if answerer is not None else [None] * len(some)
+        known: list[Candidate] = []
+        asked: deque[_Asked] = deque()
+        upcoming: deque[Piece] = deque()
+        for piece in in_pieces(_noted(candidates, known), len(self._processes)):
+            upcoming.append(piece)
+            self._ask(known, upcoming, asked)
+        return self._answers(known, upcoming, asked)
+
+    def _ask(self, known: Sequence[Candidate], upcoming: deque[Piece], asked: deque[_Asked]) -> None:
+        """As far ahead as processes take it."""
+        while upcoming:
+            process = self._reader_of(upcoming[0])
+            if process is None or process.is_busy:
+                return
+            some = known[upcoming[0].part]
+            message = encode_candidates(some)
+            if not process.accepts(len(message)):
+                return
+            process.ask(message, some)
+            asked.append((process, upcoming.popleft()))
+
+    def _answers(
+        self, known: Sequence[Candidate], upcoming: deque[Piece], asked: deque[_Asked]
+    ) -> Iterator[tuple[slice, list[Reading]]]:
+        while asked or upcoming:
+            self._ask(known, upcoming, asked)
+            process, piece = asked.popleft() if asked else (None, upcoming.popleft())
+            some = known[piece.part]
+            answers = process.answer() if process is not None else [None] * len(some)
             yield (
-                answered.part,
+                piece.part,
                 [
                     reading if reading is not None else self._reader.read(candidate)
                     for candidate, reading in zip(some, answers, strict=True)
@@ -131,6 +147,15 @@ class ReadingProcesses:
             return self._processes[piece.lane]
         alive = [process for process in self._processes if process.alive]
         return min(alive, key=lambda process: len(process.waiting), default=None)
+
+
+_Asked = tuple[_Process, Piece]
+
+
+def _noted(candidates: Iterable[Candidate], known: list[Candidate]) -> Iterator[Candidate]:
+    for candidate in candidates:
+        known.append(candidate)
+        yield candidate
 
 
 def _be_reader(reader: CandidateReader, requests: int, answers: int, foreign: Iterable[int]) -> None:

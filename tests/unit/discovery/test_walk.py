@@ -74,9 +74,9 @@ def test_order_is_that_of_folders_and_the_same_each_time(tmp_path: Path) -> None
     assert order == [f"{folder}/{name}.ckpt" for folder in ("a", "a/z", "b") for name in ("1", "2", "last")]
 
 
-def test_chunks_are_the_same_in_lists(tmp_path: Path) -> None:
+def test_chunks_are_the_same_in_parts(tmp_path: Path) -> None:
     lay_out(tmp_path, *(f"{number}.ckpt" for number in range(7)))
-    chunks = list(Walk(str(tmp_path)).chunks(3))
+    chunks = [list(chunk) for chunk in Walk(str(tmp_path)).chunks(3)]
     assert [len(chunk) for chunk in chunks] == [3, 3, 1]
     assert [each for chunk in chunks for each in chunk] == list(Walk(str(tmp_path)))
 

@@ -22,6 +22,7 @@ from catalogdb.demo import lay_out
 from catalogdb.discovery import Walk
 from catalogdb.ingest import Readers
 from catalogdb.reading import CandidateReader, Reading, ReadingProcesses, can_fork
+from catalogdb.reading.pieces import PIECE
 from catalogdb.reading.wire import ReadingDecoder, ReadingEncoder, decode_candidates, encode_candidates
 from catalogdb.records import Candidate, Origin, ParamGroup, Value
 from catalogdb.resolve import InferenceResolver, ResolverChain, SidecarResolver
@@ -83,6 +84,23 @@ def test_the_same_as_in_one_process(reader: CandidateReader, candidates: list[Ca
     assert open_descriptors() == before
 
 
+def test_reading_begins_while_candidates_are_being_found(reader: CandidateReader, candidates: list[Candidate]) -> None:
+    processes = ReadingProcesses(reader, 2)
+    begun: list[int] = []
+
+    def found() -> Iterator[Candidate]:
+        for candidate in [*candidates, *candidates]:
+            begun.append(sum(len(process.waiting) for process in processes._processes))
+            yield candidate
+
+    try:
+        read = processes.read_all(found())
+        assert (begun[0], begun[-1]) == (0, len(begun) // PIECE)
+        assert sum(len(readings) for _, readings in read) == len(begun)
+    finally:
+        processes.close()
+
+
 def test_processes_that_die_lose_nothing(reader: CandidateReader, candidates: list[Candidate]) -> None:
     processes = ReadingProcesses(reader, 2)
     try:
@@ -115,9 +133,10 @@ def test_no_fork_beside_a_thread() -> None:
         thread.join()
 
 
-def test_few_candidates_need_no_processes(reader: CandidateReader) -> None:
+def test_few_candidates_need_no_processes(reader: CandidateReader, candidates: list[Candidate]) -> None:
     with Readers(reader, 4) as readers:
-        assert readers.of(10) is reader
+        assert in_order(readers.read_all(candidates[:10])) == in_order(reader.read_all(candidates[:10]))
+        assert readers._processes is None
 
 
 def test_a_scan_with_processes_makes_the_same_rows(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
