@@ -28,10 +28,11 @@ BATCH = 8
 SCANNER = f"""
 import sys
 import catalogdb.ingest
+import catalogdb.reading.pieces
 from catalogdb import Catalog
 from catalogdb.settings import Settings
 
-catalogdb.ingest.BATCH = catalogdb.ingest.PIECE = {BATCH}
+catalogdb.ingest.BATCH = catalogdb.reading.pieces.PIECE = {BATCH}
 root, url, workers = sys.argv[1:4]
 if int(workers) > 1:
     catalogdb.ingest.WORTH_PROCESSES = 1
