@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,8 @@ from catalogdb.catalog import Catalog
 from catalogdb.metadata import CheckpointCatalog, CheckpointCatalogEntry, parse_timestamp
 from catalogdb.records import Checkpoint
 from catalogdb.settings import Settings, expand_home, load_settings
+
+logger = logging.getLogger(__name__)
 
 IN_MEMORY = "sqlite://"
 
@@ -37,14 +40,15 @@ class CheckpointCatalogBuilder:
         self._settings = settings
 
     def build_catalog(self) -> CheckpointCatalog:
-        """Scans, then lists. A folder that isn't there gives an empty catalog, as the seed's does."""
+        """Scans, logs the counts (INFO), and lists. A folder that isn't there gives an empty catalog."""
         started = time.perf_counter()
         root = Path(expand_home(self.outputs_dir)).resolve()
         entries: list[CheckpointCatalogEntry] = []
         if root.is_dir():
             settings = self._settings or load_settings()
             with Catalog.open(None if self.use_cache else IN_MEMORY, settings=settings) as catalog:
-                catalog.scan(root, use_wandb=self.use_wandb_fallback, config_names=self.config_filenames)
+                report = catalog.scan(root, use_wandb=self.use_wandb_fallback, config_names=self.config_filenames)
+                logger.info("%s", report.summary())
                 entries = sorted(_entries(catalog.iter_search(), root), key=_order)
         return CheckpointCatalog(
             entries=entries,
