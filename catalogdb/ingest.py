@@ -6,12 +6,12 @@ import gc
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from catalogdb.discovery import (
     LEADS_NOWHERE,
@@ -99,6 +99,8 @@ class _Taken(NamedTuple):
 
 class Ingest:
     """Takes candidates through the chain into the ledger. ``clock`` gives seconds since the epoch.
+
+    ``on_change`` is told of rows that say something new.
 
     ``questions`` and ``runs`` are W&B's: what is asked of it, and who answers.
     """
@@ -410,13 +412,25 @@ class Ingest:
             changes.append(Change(one.event, resolution.candidate.path, resolution))
             tally.counts.update((one.event, resolution.source, STATE_COUNTS.get(resolution.state, "ready")))
             tally.problems.extend(resolution.problems)
+        again = {
+            candidate.path: known.id
+            for candidate, mark, known in batch
+            if known is not None and known.fingerprint == mark and known.id not in moved
+        }
+        before = self._contents(again)
         self._ledger.write(root, resolved, foreign, vanished)
         tally.counts["missing"] += len(vanished)
         tally.counts["foreign"] += len(foreign)
         tally.resolved += len(batch)
         if self._on_change is not None:
+            after = self._contents(again)
             for change in changes:
-                self._on_change(change)
+                if change.path not in again or before.get(again[change.path]) != after.get(again[change.path]):
+                    self._on_change(change)
+
+    def _contents(self, again: Mapping[str, int]) -> dict[int, tuple[Any, ...]]:
+        """Of rows that are looked at again although their files are as they were: they may be as they were, too."""
+        return self._ledger.contents([*again.values()]) if self._on_change is not None else {}
 
     def _completed(self, taken: Sequence[_Taken], tally: Tally) -> list[Resolution]:
         """With what W&B says, asked for the whole batch at once; what could not be asked is what it said before."""

@@ -13,10 +13,17 @@ from sqlalchemy import Connection
 from catalogdb.errors import DatabaseError
 from catalogdb.records import Candidate, Finding, Origin, ParamGroup, Place, Stamp, State, Tier, Value
 from catalogdb.store.engine import driver_connection
+from catalogdb.store.models import checkpoints
 from catalogdb.store.paths import absolute
 from catalogdb.store.writer import now
 
 T = TypeVar("T")
+
+
+CONTENT = ", ".join(
+    column.name for column in checkpoints.columns if column.name not in ("recheck", "recheck_at", "resolved_at")
+)
+"""What a row says, and not when it was looked at."""
 
 
 class Known(NamedTuple):
@@ -119,6 +126,22 @@ class KnownRows:
         start = len(root.below) + 1 if root.below else 0
         due = [rel_path[start:] for rel_path, moment in rows if moment <= at]
         return due, min((moment for _, moment in rows if moment > at), default=None)
+
+    def contents(self, checkpoint_ids: Sequence[int]) -> dict[int, tuple[Any, ...]]:
+        found: dict[int, list[Any]] = {}
+        for some in _chunks(checkpoint_ids):
+            marks = ", ".join("?" * len(some))
+            for row in self._connection.exec_driver_sql(
+                f"SELECT {CONTENT} FROM checkpoints WHERE id IN ({marks})", tuple(some)
+            ):
+                found[row[0]] = [*row]
+            for row in self._connection.exec_driver_sql(
+                f"SELECT checkpoint_id, name_id, value, origin_id FROM metrics WHERE checkpoint_id IN ({marks}) "
+                "ORDER BY checkpoint_id, name_id",
+                tuple(some),
+            ):
+                found[row[0]].extend(row)
+        return {checkpoint_id: tuple(content) for checkpoint_id, content in found.items()}
 
     def foreign(self, root: Root, places: Iterable[Place] = ()) -> dict[str, int]:
         return {

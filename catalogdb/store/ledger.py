@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -59,6 +60,11 @@ class Ledger:
         relative to it, and the moment (ISO 8601, UTC) when more will be."""
         with failures_of(self._path):
             return self._known.expiring(path)
+
+    def contents(self, checkpoint_ids: Sequence[int]) -> dict[int, tuple[Any, ...]]:
+        """What rows say, to be compared: equal before and after a look that found nothing new."""
+        with failures_of(self._path):
+            return self._known.contents(checkpoint_ids)
 
     def rows_at(self, root: Root, places: Sequence[Place]) -> tuple[dict[str, Known], dict[str, int]]:
         """The rows of some places by relative path, and their files known to be no checkpoints."""

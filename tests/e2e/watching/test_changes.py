@@ -12,6 +12,7 @@ import pytest
 
 from catalogdb import Catalog
 from catalogdb.settings import Settings
+from tests.e2e.watching.conftest import EVENTS, POLLING
 from tests.e2e.watching.harness import Watching, checkpoint, put, script, sidecar, wait_until, watching
 
 SAVE = """
@@ -98,11 +99,13 @@ def test_a_temporary_name_first(watcher: Watching) -> None:
     assert rows.keys() == {"run/last.ckpt"}
 
 
-@pytest.mark.parametrize("seconds", [20.0])
-def test_last_is_rewritten_five_times_a_second(root: Path, tmp_path: Path, seconds: float) -> None:
+@pytest.mark.parametrize(("arguments", "seconds"), [(EVENTS, 20.0), (POLLING, 8.0)], ids=["events", "polling"])
+def test_last_is_rewritten_five_times_a_second(
+    root: Path, tmp_path: Path, arguments: tuple[str, ...], seconds: float
+) -> None:
     """The debounce has an end: the row follows, and doesn't wait for a pause."""
     parts = [put(tmp_path / f"{step}", checkpoint(step, size=10_000 + step)) for step in range(10)]
-    with watching(root, tmp_path / "catalog.db") as watcher:
+    with watching(root, tmp_path / "catalog.db", *arguments, CATALOGDB_WATCH_POLL="0.3") as watcher:
         rewriting = script(REWRITE, root / "last.ckpt", seconds, *parts)
         seen: list[float | None] = []
         while rewriting.poll() is None:

@@ -71,13 +71,16 @@ def test_a_queue_that_overflows(root: Path, tmp_path: Path) -> None:
 
 def test_killed_in_the_middle_of_a_flood_and_started_again(root: Path, tmp_path: Path) -> None:
     database = tmp_path / "catalog.db"
+    put(root / "kept" / "epoch=1.ckpt", checkpoint(1))
     with watching(root, database, ends=None) as watcher:
+        with Catalog.open(database) as catalog:
+            catalog.tag(root / "kept" / "epoch=1.ckpt", "+good")
         flooding = subprocess.Popen(
             [
                 sys.executable,
                 "-c",
                 "import sys; from pathlib import Path; from tests.e2e.watching.test_floods import flood; "
-                "flood(Path(sys.argv[1]), files=3000, folders=100)",
+                "flood(Path(sys.argv[1]))",
                 str(root),
             ],
             cwd=Path(__file__).parents[3],
@@ -85,10 +88,12 @@ def test_killed_in_the_middle_of_a_flood_and_started_again(root: Path, tmp_path:
         wait_until(lambda: len(rows_of(database)) > 100)
         watcher.process.kill()
         watcher.process.wait()
-        assert flooding.wait(60) == 0
+        (root / "kept").rename(root / "run-000" / "kept")
+        assert flooding.wait(120) == 0
     with watching(root, database) as watcher:
         rows = watcher.assert_true(seconds=60)
-        assert sum(row.state == "ready" for row in rows.values()) == 2400
+        assert sum(row.state == "ready" for row in rows.values()) == FILES * 4 // 5 + 1
+        assert rows["run-000/kept/epoch=1.ckpt"].tags == {"good": None}
 
 
 def test_the_same_flood_without_events(root: Path, tmp_path: Path) -> None:

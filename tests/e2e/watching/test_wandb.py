@@ -59,6 +59,8 @@ def test_rows_follow_a_run_until_it_ends(root: Path, server: WandbServer) -> Non
         for run_id in runs:
             server.add("team", "ocr", ServedRun(run_id, {"lr": 0.2}, state="running"))
         wait_until(lambda: rates(watcher) == dict.fromkeys(runs, 0.2))
+        time.sleep(2 * LIFETIME)
+        assert len(watcher.facts("updated")) == len(runs), "an answer that says nothing new is no news"
         save(root, "later")
         server.add("team", "ocr", ServedRun("later", {"lr": 0.3}, state="running"))
         wait_until(lambda: rates(watcher).get("later") == 0.3, what="a run that wasn't there at first")
@@ -90,16 +92,17 @@ def test_a_server_that_fails_is_asked_less_and_less(root: Path, server: WandbSer
     save(root, "run00001")
     with following(root, server) as watcher:
         assert rates(watcher) == {"run00001": 0.1}
-        server.add("team", "ocr", ServedRun("run00001", {"lr": 0.2}, state="finished"))
-        server.forget()
         server.faults.append(fault)
+        server.forget()
+        server.add("team", "ocr", ServedRun("run00001", {"lr": 0.2}, state="finished"))
         row = wait_until(lambda: (found := watcher.rows()["run00001/last.ckpt"]).stale and found)
         assert row.params["lr"] == 0.1, "what was known is kept"
         before = psutil.Process(watcher.process.pid).num_ctx_switches().voluntary
         time.sleep(4)
         assert psutil.Process(watcher.process.pid).num_ctx_switches().voluntary - before < 1000, "it doesn't spin"
         assert len(server.operations) <= 24, "three times for each question, and these come less and less often"
-        assert [fact["message"] for fact in watcher.facts("wandb")], "it says so"
+        assert watcher.facts("wandb"), "it says so"
+        assert len(watcher.facts("updated")) == 1, "the row is stale, which is told once"
         for step in range(5):
             put(root / f"other-{step}" / "last.ckpt", checkpoint(step))
         wait_until(lambda: len(watcher.rows()) == 6)
