@@ -53,13 +53,17 @@ def path_patterns(rel_path: str) -> Mapping[str, str]:
 CONTAINERS = frozenset(
     {
         "outputs", "output", "multirun", "multiruns", "runs", "logs", "log", "results", "experiments", "exps", "train",
-        "work_dirs", "lightning_logs", "nemo_experiments", "csv_logs", "tb_logs", "artifacts", "csv", "tensorboard",
+        "work_dirs", "mlruns", "lightning_logs", "nemo_experiments", "csv_logs", "tb_logs", "artifacts", "csv",
+        "tensorboard",
     }
 )  # fmt: skip
 """Folders that hold runs, whatever these are about."""
 
-NUMBERED = re.compile(r"version_\d{1,6}|\d{1,3}")
-"""Lightning's versions, and the jobs of Hydra's sweeps: one run of several."""
+NUMBERED = re.compile(
+    r"version_\d{1,6}|\d{1,3}|iter_\d{7,12}|mp_rank_\d\d(?:_\d{3})*|(?=.*\d[a-z])(?=.*[a-z]\d)[a-z0-9]{8}|[0-9a-f]{32}"
+)
+"""One run of several, or a part of one: Lightning's versions, the jobs of Hydra's sweeps, Megatron's iterations and
+ranks, and the ids that W&B and MLflow make up."""
 
 DATED = re.compile(r"\d{4}-\d\d-\d\d(?:[T_ -]\d\d[-:.]?\d\d(?:[-:.]?\d\d)?)?|\d\d-\d\d(?:-\d\d)?|\d{8}[-_T]?\d{4,6}")
 """Hydra's ``2025-10-18/14-32-15``, and times in other spellings."""
@@ -100,4 +104,5 @@ def _telling(run: str, root: str) -> str | None:
         elif not NUMBERED.fullmatch(name) and name.lower() not in CONTAINERS:
             return name or None
         place = upper
-    return "/".join(times) or run.rpartition("/")[2] or None
+    name = run.rpartition("/")[2]
+    return "/".join(times) or (name if name.lower() not in CONTAINERS else "") or None

@@ -27,17 +27,21 @@ class Fact:
     metrics: dict[str, float] = field(default_factory=dict)
     claims: str | None = None
     stated_epoch: float | None = None
-    exp_name: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, Any] = field(default_factory=dict)
+    """Other fields that are known; ``config_path`` relative to the tree."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """``facts`` by relative path; ``grows`` are the metrics files, ``newest`` the last checkpoint that was written."""
+    """``facts`` by relative path; ``grows`` are the metrics files, ``newest`` the last checkpoint that was written.
+    ``others`` and ``params`` are those that all of them have in common."""
 
     facts: dict[str, Fact]
     newest: str
     grows: tuple[str, ...] = ()
+    others: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
 
 
 def save(path: Path, content: object) -> None:
@@ -74,6 +78,7 @@ def lightning_logs(root: Path) -> Tree:
     facts = {}
     for version, offset in (("version_0", 0.0), ("version_1", 0.25)):
         run = root / "lightning_logs" / version
+        others = {"config_path": f"lightning_logs/{version}/hparams.yaml"}
         rows = []
         for epoch in range(3):
             step, loss = (epoch + 1) * 10, 0.5 - epoch / 8 + offset
@@ -82,13 +87,14 @@ def lightning_logs(root: Path) -> Tree:
             rows += [f"{epoch},,{step - 1},,{loss + 1},{loss}\n", f"{epoch},,{step - 1},{loss + 2},,\n"]
             rows += [f",0.1,{step - 1},,,\n", f"{epoch},,{step - 5},9.0,,\n"]
             metrics = {"val/loss": loss, "val-acc": loss + 1, "train/loss": loss + 2, "lr": 0.1}
-            facts[f"lightning_logs/{version}/checkpoints/{name}"] = Fact(epoch, step, metrics, exp_name="proj")
+            facts[f"lightning_logs/{version}/checkpoints/{name}"] = Fact(epoch, step, metrics, others=others)
         save(run / "checkpoints" / "last.ckpt", lightning(2, 30))
-        facts[f"lightning_logs/{version}/checkpoints/last.ckpt"] = Fact(2, 30, metrics, "last")
+        facts[f"lightning_logs/{version}/checkpoints/last.ckpt"] = Fact(2, 30, metrics, "last", others=others)
         text(run / "metrics.csv", CSV + "".join(rows))
         text(run / "hparams.yaml", "lr: 0.1\nwidth: 8\n")
     grows = ("lightning_logs/version_0/metrics.csv", "lightning_logs/version_1/metrics.csv")
-    return Tree(facts, "lightning_logs/version_1/checkpoints/last.ckpt", grows)
+    params = {"lr": 0.1, "width": 8}
+    return Tree(facts, "lightning_logs/version_1/checkpoints/last.ckpt", grows, {"exp_name": "proj"}, params)
 
 
 def wandb_logger(root: Path) -> Tree:
@@ -107,7 +113,8 @@ def wandb_logger(root: Path) -> Tree:
     save(run / "checkpoints" / name, lightning(2, 30))
     facts[f"ocr/ab12cd34/checkpoints/{name}"] = Fact(2, 30)
     (events,) = run.glob("events*")
-    return Tree(facts, f"ocr/ab12cd34/checkpoints/{name}", (str(events.relative_to(root)),))
+    others = {"exp_name": "ocr"}
+    return Tree(facts, f"ocr/ab12cd34/checkpoints/{name}", (str(events.relative_to(root)),), others, {"lr": 0.1})
 
 
 def hydra(root: Path) -> Tree:
@@ -124,9 +131,11 @@ def hydra(root: Path) -> Tree:
         path = f"multirun/2025-10-18/14-32-15/{job}/checkpoints/epoch=1-step=20.ckpt"
         save(root / path, lightning(1, 20))
         text(run / "csv" / "version_0" / "metrics.csv", f"epoch,step,val/loss\n0,9,0.5\n1,19,{rate}\n2,29,0.75\n")
-        params = {"optimizer.lr": rate, "model": "wide", "tag": "a=b, c", "model.lr": rate, "name": "8x"}
-        facts[path] = Fact(1, 20, {"val/loss": rate}, exp_name="2025-10-18/14-32-15", params=params)
-    return Tree(facts, path, tuple(f"multirun/2025-10-18/14-32-15/{job}/csv/version_0/metrics.csv" for job in (0, 1)))
+        others = {"config_path": f"multirun/2025-10-18/14-32-15/{job}/.hydra/config.yaml"}
+        facts[path] = Fact(1, 20, {"val/loss": rate}, params={"optimizer.lr": rate, "model.lr": rate}, others=others)
+    grows = tuple(f"multirun/2025-10-18/14-32-15/{job}/csv/version_0/metrics.csv" for job in (0, 1))
+    params = {"lr": 0.1, "model": "wide", "model.width": 8, "name": "8x", "optimizer.name": "sgd", "tag": "a=b, c"}
+    return Tree(facts, path, grows, {"exp_name": "2025-10-18/14-32-15"}, params)
 
 
 def timm(root: Path) -> Tree:
@@ -143,9 +152,7 @@ def timm(root: Path) -> Tree:
         rows.append(f"{epoch},{2 - epoch / 4},{1 - epoch / 4},{40.0 + epoch}\n")
         metrics = {"train_loss": 2 - epoch / 4, "eval_loss": 1 - epoch / 4, "eval_top1": 40.0 + epoch}
         save(run / f"checkpoint-{epoch}.pth.tar", content(epoch))
-        facts[f"checkpoint-{epoch}.pth.tar"] = Fact(
-            epoch, None, metrics, params={"model": "resnet18", "lr": 0.1, "x": 1}
-        )
+        facts[f"checkpoint-{epoch}.pth.tar"] = Fact(epoch, None, metrics)
     for name, claim in (("last", "last"), ("model_best", "best")):
         (run / f"{name}.pth.tar").hardlink_to(run / "checkpoint-2.pth.tar")
         facts[f"{name}.pth.tar"] = Fact(2, None, metrics, claim)
@@ -156,7 +163,9 @@ def timm(root: Path) -> Tree:
     text(run / "args.yaml", "model: resnet18\nlr: 0.1\nx: 1\n")
     place = "train/20251018-143215-resnet18-224"
     named = {f"{place}/{name}": fact for name, fact in facts.items()}
-    return Tree(named, f"{place}/recovery-1-50.pth.tar", (f"{place}/summary.csv",))
+    others = {"exp_name": run.name, "backbone": "resnet18", "monitor": "eval_top1", "monitor_mode": "max"}
+    params = {"arch": "resnet18", "eval_metric": "top1", "lr": 0.1, "model": "resnet18", "x": 1}
+    return Tree(named, f"{place}/recovery-1-50.pth.tar", (f"{place}/summary.csv",), others, params)
 
 
 def mmengine(root: Path) -> Tree:
@@ -177,7 +186,7 @@ def mmengine(root: Path) -> Tree:
         facts[f"epoch_{epoch}.pth"] = Fact(epoch - 1, epoch * 100, metrics, "last" if epoch == 3 else None, epoch)
     save(run / "best_coco_bbox_mAP_epoch_2.pth", content(2, 200))
     metrics = {"lr": 0.5, "loss": 1.0, "coco/bbox_mAP": 0.5}
-    facts["best_coco_bbox_mAP_epoch_2.pth"] = Fact(1, 200, metrics, "best", 2)
+    facts["best_coco_bbox_mAP_epoch_2.pth"] = Fact(1, 200, metrics, "best", 2, others={"monitor": "coco/bbox_mAP"})
     text(run / "last_checkpoint", "/home/somebody/work_dirs/dbnet_r18/epoch_3.pth")
     lines(run / "20251018_143215" / "vis_data" / "scalars.json", *rows)
     named = {f"work_dirs/dbnet_r18/{name}": fact for name, fact in facts.items()}
@@ -185,6 +194,8 @@ def mmengine(root: Path) -> Tree:
         named,
         "work_dirs/dbnet_r18/epoch_3.pth",
         ("work_dirs/dbnet_r18/20251018_143215/vis_data/scalars.json",),
+        {"exp_name": "dbnet_r18", "architecture": "dbnet"},
+        {"seed": 7},
     )
 
 
@@ -201,8 +212,8 @@ def mmengine_by_iteration(root: Path) -> Tree:
         )
     text(run / "last_checkpoint", "iter_8000.pth")
     lines(run / "20251018_143215" / "vis_data" / "scalars.json", *rows)
-    newest = "work_dirs/segformer/iter_8000.pth"
-    return Tree(facts, newest, ("work_dirs/segformer/20251018_143215/vis_data/scalars.json",))
+    grows = ("work_dirs/segformer/20251018_143215/vis_data/scalars.json",)
+    return Tree(facts, "work_dirs/segformer/iter_8000.pth", grows, {"exp_name": "segformer"})
 
 
 def ultralytics(root: Path) -> Tree:
@@ -226,9 +237,7 @@ def ultralytics(root: Path) -> Tree:
         score = (epoch + 1) / 8
         rows.append(f"{epoch + 1:>23},{1.5:>23},{score:>23}\n")
         save(run / "weights" / f"epoch{epoch}.pt", content(epoch, score))
-        facts[f"epoch{epoch}.pt"] = Fact(
-            epoch, None, {"metrics/mAP50(B)": score, "fitness": score}, params={"box": 7.5}
-        )
+        facts[f"epoch{epoch}.pt"] = Fact(epoch, None, {"metrics/mAP50(B)": score, "fitness": score})
     save(run / "weights" / "last.pt", content(2, 0.375))
     facts["last.pt"] = Fact(2, None, {"metrics/mAP50(B)": 0.375, "fitness": 0.375}, "last")
     save(run / "weights" / "best.pt", content(-1, 0.375))
@@ -237,7 +246,9 @@ def ultralytics(root: Path) -> Tree:
     text(run / "args.yaml", "imgsz: 640\nlr0: 0.5\nbox: 7.5\n")
     place = "runs/detect/train3"
     named = {f"{place}/weights/{name}": fact for name, fact in facts.items()}
-    return Tree(named, f"{place}/weights/last.pt", (f"{place}/results.csv",))
+    others = {"exp_name": "train3", "monitor": "fitness", "monitor_mode": "max"}
+    params = {"box": 7.5, "imgsz": 640, "lr0": 0.5}
+    return Tree(named, f"{place}/weights/last.pt", (f"{place}/results.csv",), others, params)
 
 
 def detectron2(root: Path) -> Tree:
@@ -248,13 +259,15 @@ def detectron2(root: Path) -> Tree:
         save(run / name, {"model": WEIGHTS, "optimizer": {}, "scheduler": {}, "iteration": iteration})
         claims = "last" if name == "model_final.pth" else None
         metrics = {"total_loss": 5000 / iteration, "bbox/AP": iteration / 1000}
-        facts[f"output/faster_rcnn/{name}"] = Fact(None, iteration, metrics, claims, params={"SOLVER.BASE_LR": 0.5})
+        facts[f"output/faster_rcnn/{name}"] = Fact(None, iteration, metrics, claims)
     for iteration in (4979, 4999, 9999):
         rows.append({"iteration": iteration, "total_loss": 5000 / iteration, "bbox/AP": iteration / 1000, "time": 1.0})
     lines(run / "metrics.json", *rows)
     text(run / "last_checkpoint", "model_final.pth")
     text(run / "config.yaml", "SOLVER:\n  BASE_LR: 0.5\n")
-    return Tree(facts, "output/faster_rcnn/model_final.pth", ("output/faster_rcnn/metrics.json",))
+    others = {"exp_name": "faster_rcnn", "config_path": "output/faster_rcnn/config.yaml"}
+    grows = ("output/faster_rcnn/metrics.json",)
+    return Tree(facts, "output/faster_rcnn/model_final.pth", grows, others, {"SOLVER.BASE_LR": 0.5})
 
 
 def fairseq(root: Path) -> Tree:
@@ -274,7 +287,8 @@ def fairseq(root: Path) -> Tree:
         }
         save(root / "wmt" / name, content)
         facts[f"wmt/{name}"] = Fact(epoch - 1, updates, {"bleu": 20.0 + epoch}, claim, epoch)
-    return Tree(facts, "wmt/checkpoint_last.pt")
+    params = {"best_checkpoint_metric": "bleu", "lr.0": 0.5}
+    return Tree(facts, "wmt/checkpoint_last.pt", (), {"exp_name": "wmt", "monitor": "bleu"}, params)
 
 
 def nemo(root: Path) -> Tree:
@@ -283,13 +297,14 @@ def nemo(root: Path) -> Tree:
     for step, loss in ((1000, 2.5), (2000, 2.25)):
         name = f"megatron_gpt--val_loss={loss:.2f}-step={step}-consumed_samples=8000.0.ckpt"
         save(run / "checkpoints" / name, lightning(0, step))
-        facts[name] = Fact(0, step, {"val_loss": loss}, exp_name="megatron_gpt")
+        facts[name] = Fact(0, step, {"val_loss": loss})
     last = "megatron_gpt--val_loss=2.25-step=2000-consumed_samples=8000.0-last.ckpt"
     save(run / "checkpoints" / last, lightning(0, 2000))
     facts[last] = Fact(0, 2000, {"val_loss": 2.25}, "last")
     text(run / "hparams.yaml", "lr: 0.1\n")
     place = "nemo_experiments/megatron_gpt/2025-10-18_14-32-15/checkpoints"
-    return Tree({f"{place}/{name}": fact for name, fact in facts.items()}, f"{place}/{last}")
+    others = {"exp_name": "megatron_gpt", "config_path": f"{run.relative_to(root)}/hparams.yaml"}
+    return Tree({f"{place}/{name}": fact for name, fact in facts.items()}, f"{place}/{last}", (), others, {"lr": 0.1})
 
 
 def deepspeed(root: Path) -> Tree:
@@ -307,7 +322,7 @@ def deepspeed(root: Path) -> Tree:
         save(root / "llm" / f"global_step{step}" / "mp_rank_00_model_states.pt", content)
         facts[f"llm/global_step{step}"] = Fact(None, step, {}, "last" if step == 200 else None)
     text(root / "llm" / "latest", "global_step200")
-    return Tree(facts, "llm/global_step200")
+    return Tree(facts, "llm/global_step200", (), {"exp_name": "llm"}, {"train_batch_size": 8})
 
 
 def megatron(root: Path) -> Tree:
@@ -316,9 +331,9 @@ def megatron(root: Path) -> Tree:
         path = f"gpt/iter_{iteration:07}/mp_rank_00/model_optim_rng.pt"
         args = Namespace(lr=0.5, num_layers=2)
         save(root / path, {"args": args, "checkpoint_version": 3.0, "iteration": iteration, "model": WEIGHTS})
-        facts[path] = Fact(None, iteration, {}, "last" if iteration == 1000 else None, params={"num_layers": 2})
+        facts[path] = Fact(None, iteration, {}, "last" if iteration == 1000 else None)
     text(root / "gpt" / "latest_checkpointed_iteration.txt", "1000")
-    return Tree(facts, path)
+    return Tree(facts, path, (), {"exp_name": "gpt"}, {"lr": 0.5, "num_layers": 2})
 
 
 def torch_distributed(root: Path) -> Tree:
@@ -329,7 +344,7 @@ def torch_distributed(root: Path) -> Tree:
             warnings.simplefilter("ignore")
             save_parts(WEIGHTS, checkpoint_id=root / "titan" / f"step-{step}", no_dist=True)
     facts = {f"titan/step-{step}": Fact(None, step) for step in (10, 20)}
-    return Tree(facts, "titan/step-20")
+    return Tree(facts, "titan/step-20", (), {"exp_name": "titan"})
 
 
 def plain(root: Path) -> Tree:
@@ -340,7 +355,7 @@ def plain(root: Path) -> Tree:
         rows.append({"train_loss": 2.0 - epoch, "test_class_error": 50.0 - epoch, "epoch": epoch, "n_parameters": 9})
         save(root / "detr" / f"checkpoint{epoch:04}.pth", {"model": WEIGHTS, "epoch": epoch, "args": Namespace(lr=0.5)})
         metrics = {"train_loss": 2.0 - epoch, "test_class_error": 50.0 - epoch, "n_parameters": 9.0}
-        facts[f"detr/checkpoint{epoch:04}.pth"] = Fact(epoch, None, metrics, params={"lr": 0.5})
+        facts[f"detr/checkpoint{epoch:04}.pth"] = Fact(epoch, None, metrics, others={"exp_name": "detr"})
     lines(root / "detr" / "log.txt", *rows)
     with SummaryWriter(str(root / "own" / "runs")) as writer:
         for step in (100, 200):
@@ -348,12 +363,13 @@ def plain(root: Path) -> Tree:
             save(root / "own" / f"model_{step}.pt", {"state_dict": WEIGHTS, "global_step": step, "lr": 0.5})
     save(root / "own" / "checkpoint_best.pt", {"state_dict": WEIGHTS, "global_step": 150})
     text(root / "own" / "opt.yaml", "lr: 0.5\nname: x\n")
+    others = {"exp_name": "own"}
     for step in (100, 200):
         value = torch.tensor(step / 1000).item()
-        facts[f"own/model_{step}.pt"] = Fact(None, step, {"acc": value}, params={"name": "x"})
-    facts["own/checkpoint_best.pt"] = Fact(None, 150, {}, "best")
+        facts[f"own/model_{step}.pt"] = Fact(None, step, {"acc": value}, params={"name": "x"}, others=others)
+    facts["own/checkpoint_best.pt"] = Fact(None, 150, {}, "best", params={"name": "x"}, others=others)
     (events,) = (root / "own" / "runs").glob("events*")
-    return Tree(facts, "own/model_200.pt", ("detr/log.txt", str(events.relative_to(root))))
+    return Tree(facts, "own/model_200.pt", ("detr/log.txt", str(events.relative_to(root))), {}, {"lr": 0.5})
 
 
 BUILT: dict[str, Callable[[Path], Tree]] = {

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from catalogdb import Catalog
+from catalogdb.headlines import HEADLINES
 from catalogdb.metric_files.events import HEAD, TAIL
-from catalogdb.records import Checkpoint
-from tests.e2e.layout_trees import BUILT, Fact, Tree
+from catalogdb.records import FIELD_NAMES, Checkpoint
+from tests.e2e.layout_trees import BUILT, Tree
 
 
 @pytest.fixture(scope="module", params=sorted(BUILT))
@@ -46,9 +47,21 @@ def rows_of(catalog: Catalog) -> dict[str, Checkpoint]:
     return {row.rel_path: row for row in catalog.search("", max_results=None)}
 
 
-def is_right(row: Checkpoint, fact: Fact, *, metrics_known: bool = True) -> None:
-    """Where they aren't all known, each is the very value, or one that the file's name states, rounded."""
+OF_THE_STATE = {"epoch", "global_step", "stated_epoch", "claims", *HEADLINES}
+
+
+def is_right(row: Checkpoint, tree: Tree, *, metrics_known: bool = True) -> None:
+    """Every field, and every parameter. Where metrics aren't all known, each is the very value, or one that the file's
+    name states, rounded."""
+    fact = tree.facts[row.rel_path]
     assert (row.epoch, row.global_step, row.stated_epoch) == (fact.epoch, fact.step, fact.stated_epoch)
+    others = {name: getattr(row, name) for name in FIELD_NAMES if name not in OF_THE_STATE}
+    expected = {**tree.others, **fact.others}
+    if "config_path" in expected:
+        expected["config_path"] = f"{row.root}/{expected['config_path']}"
+    if metrics_known or "monitor" not in fact.others:  # its spelling is the metrics file's
+        assert {name: value for name, value in others.items() if value is not None} == expected
+    assert row.params == {**tree.params, **fact.params}
     if metrics_known:
         assert row.metrics == fact.metrics
     else:
@@ -56,9 +69,6 @@ def is_right(row: Checkpoint, fact: Fact, *, metrics_known: bool = True) -> None
         for name, value in row.metrics.items():
             rounded = 0.005 if "=" in row.provenance[f"metrics.{name}"]["key"] else 0
             assert value == pytest.approx(fact.metrics[name], abs=rounded, rel=0)
-    assert fact.params.items() <= row.params.items()
-    if fact.exp_name is not None:
-        assert row.exp_name == fact.exp_name
     assert all(row.provenance[f"metrics.{name}"]["scope"] == "checkpoint" for name in row.metrics)
 
 
@@ -69,7 +79,7 @@ def test_every_value_is_right_or_null(laid_out: tuple[Path, Tree], catalog: Cata
     rows = rows_of(catalog)
     assert rows.keys() == tree.facts.keys()
     for path, fact in tree.facts.items():
-        is_right(rows[path], fact)
+        is_right(rows[path], tree)
         assert rows[path].claims == fact.claims
     assert catalog.scan(root).unchanged == len(rows)
 
@@ -86,7 +96,7 @@ def test_moved_it_is_as_it_was(laid_out: tuple[Path, Tree], catalog: Catalog) ->
     for path, row in rows_of(catalog).items():
         was = before[path]
         assert (row.id, row.metrics, row.params, row.claims) == (was.id, was.metrics, was.params, was.claims)
-        is_right(row, tree.facts[path])
+        is_right(row, tree)
         assert row.provenance == was.provenance
 
 
@@ -133,8 +143,8 @@ def test_of_a_metrics_file_that_was_cut_every_whole_line_counts_and_nothing_else
     assert catalog.scan(root).problems == ()
     rows = rows_of(catalog)
     assert {path: (row.metrics, row.provenance) for path, row in rows.items()} == expected
-    for path, fact in tree.facts.items():
-        is_right(rows[path], fact, metrics_known=False)
+    for row in rows.values():
+        is_right(row, tree, metrics_known=False)
     if cut.startswith("the last one"):
         known = sum(len(row.metrics) for row in rows.values())
         assert known >= sum(len(fact.metrics) for fact in tree.facts.values()) / 3
@@ -148,8 +158,8 @@ def test_without_its_newest_the_others_are_as_they_were(laid_out: tuple[Path, Tr
     assert catalog.scan(root).missing == 1
     rows = rows_of(catalog)
     assert rows.keys() == tree.facts.keys() - {tree.newest}
-    for path, row in rows.items():
-        is_right(row, tree.facts[path])
+    for row in rows.values():
+        is_right(row, tree)
 
 
 def test_metrics_that_come_later_are_seen(laid_out: tuple[Path, Tree], catalog: Catalog) -> None:
@@ -161,5 +171,5 @@ def test_metrics_that_come_later_are_seen(laid_out: tuple[Path, Tree], catalog: 
     for path, content in whole.items():
         (root / path).write_bytes(content)
     assert catalog.scan(root).problems == ()
-    for path, row in rows_of(catalog).items():
-        is_right(row, tree.facts[path])
+    for row in rows_of(catalog).values():
+        is_right(row, tree)

@@ -96,10 +96,22 @@ def test_path_patterns_are_whole_words_and_the_nearest_part_decides(
         ("/data/a/exp/2025-10-18_14-32-15/x.pt", "exp"),
         ("/data/runs/detect/train3/weights/best.pt", "train3"),
         ("/data/work_dirs/dbnet_r18/epoch_12.pth", "dbnet_r18"),
+        ("/data/gpt/iter_0000500/mp_rank_00/model_optim_rng.pt", "gpt"),
+        ("/data/gpt/iter_0000500/mp_rank_00_001/model_optim_rng.pt", "gpt"),
+        ("/data/ocr/ab12cd34/checkpoints/x.ckpt", "ocr"),
+        ("/data/ocr/resnet18/checkpoints/x.ckpt", "resnet18"),
+        ("/data/ocr/exp00012/checkpoints/x.ckpt", "exp00012"),
+        ("/data/ocr/20251018/checkpoints/x.ckpt", "20251018"),
     ],
 )
 def test_the_experiment_is_the_folder_above_checkpoints_else_the_file_s_own(path: str, expected: str | None) -> None:
     assert experiment(path, "/data") == expected
+
+
+def test_mlflow_s_folders_name_no_experiment() -> None:
+    run = "/data/mlruns/0/0544d8a1dbd2462d833553f41c7fb948/artifacts"
+    assert experiment(f"{run}/checkpoints/latest_checkpoint.pth", "/data/mlruns") is None
+    assert experiment(f"{run}/checkpoints/latest_checkpoint.pth", "/data") == "data"
 
 
 def test_a_root_named_like_a_checkpoint_folder_is_one() -> None:
