@@ -18,6 +18,9 @@ FolderKind = Literal["torch_dcp", "deepspeed", "lightning_deepspeed", "hugging_f
 STATE = "trainer_state.json"
 METADATA = ".metadata"
 META = "meta.pt"
+COMMON = "common.pt"
+"""What Megatron keeps beside the tensors: its arguments, the iteration."""
+
 LATEST = "latest"
 LIGHTNING_TAG = "checkpoint"
 

@@ -10,7 +10,16 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from catalogdb.folders import LIGHTNING_TAG, META, METADATA, MODEL_STATES, OPTIM_STATES, FolderKind, kind_of_folder
+from catalogdb.folders import (
+    COMMON,
+    LIGHTNING_TAG,
+    META,
+    METADATA,
+    MODEL_STATES,
+    OPTIM_STATES,
+    FolderKind,
+    kind_of_folder,
+)
 from catalogdb.formats.allowance import Allowance
 from catalogdb.formats.container import Span
 from catalogdb.formats.dcp import read_metadata
@@ -80,7 +89,8 @@ def _sizes(path: str) -> dict[str, int]:
 
 
 def _read_dcp(path: str, sizes: Mapping[str, int], read_header: ReadHeader, limits: Limits) -> CheckpointHeader:
-    """A distributed checkpoint; with Lightning's ``meta.pt``, what that says as well."""
+    """A distributed checkpoint; with Lightning's ``meta.pt``, or Megatron's ``common.pt``
+    (``megatron/core/dist_checkpointing/strategies/common.py``), what that says as well."""
     if sizes.get(METADATA, -1) < 0:
         raise CutShort("its .metadata, which is written last, isn't there")
 
@@ -95,9 +105,10 @@ def _read_dcp(path: str, sizes: Mapping[str, int], read_header: ReadHeader, limi
     with open(f"{path}/{METADATA}", "rb") as file:  # noqa: PTH123
         source = ByteSource.of_descriptor(file.fileno(), sizes[METADATA], limits)
         header = replace(read_metadata(source, sizes, open_part), bytes_read=source.bytes_read)
-    if META not in sizes:
+    rest_of = next((name for name in (META, COMMON) if name in sizes), None)
+    if rest_of is None:
         return header
-    rest = _whole(read_header(f"{path}/{META}"), META)
+    rest = _whole(read_header(f"{path}/{rest_of}"), rest_of)
     return replace(
         rest,
         format=header.format,

@@ -19,6 +19,8 @@ from catalogdb.formats.source import CutShort, Refused
 from catalogdb.records import CheckpointHeader, HeaderState, ModelIdentity, Scalar
 
 CONFIG = "config.json"
+ADAPTER = "adapter_config.json"
+"""PEFT's (``peft/config.py``, ``save_pretrained``)."""
 ARGUMENTS = "training_args.bin"
 MAX_JSON = 32 * 1024 * 1024
 MAX_ARGUMENTS = 1024 * 1024
@@ -41,7 +43,9 @@ def read_trainer_folder(
     header = _read_weights(path, sizes, read_header, read_inner)
     if state is not None or "transformers_version" in (config or {}):
         header = replace(header, framework="transformers", framework_version=None, model=_model(config))
-    parameters = {**flatten(config, lambda ref: None), **_arguments(path, sizes, read_header)}
+    adapter = _read_json(path, ADAPTER, sizes)
+    stated = [flatten(document, lambda ref: None) for document in (config, adapter)]
+    parameters = {**stated[0], **stated[1], **_arguments(path, sizes, read_header)}
     if state is None:
         return replace(header, hyper_parameters={**header.hyper_parameters, **parameters})
     step = as_count(state.get("global_step"))

@@ -21,7 +21,7 @@ class Megatron(Habits):
     guide = Guide(
         "Megatron",
         "`iter_0000500/mp_rank_00/model_optim_rng.pt`, `iter_0000500/` with `*.distcp`",
-        "the file; `latest_checkpointed_iteration.txt`",
+        "the file, or `common.pt`; `latest_checkpointed_iteration.txt`",
         "none; the iterations that are done",
     )
     marks = frozenset({LATEST})

@@ -13,8 +13,10 @@ from typing import Any
 
 import torch
 import yaml
+from safetensors.torch import save_file
 from tensorboardX import SummaryWriter
 
+ADAPTER = "adapter_model.safetensors"
 WEIGHTS = {"layer.weight": torch.ones(3, 2), "layer.bias": torch.zeros(3)}
 
 
@@ -336,13 +338,48 @@ def megatron(root: Path) -> Tree:
     return Tree(facts, path, (), {"exp_name": "gpt"}, {"lr": 0.5, "num_layers": 2})
 
 
-def torch_distributed(root: Path) -> Tree:
-    from torch.distributed.checkpoint.state_dict_saver import save as save_parts  # noqa: PLC0415  # 0.3 s
+def save_parts(folder: Path) -> None:
+    from torch.distributed.checkpoint.state_dict_saver import save as distribute  # noqa: PLC0415  # 0.3 s
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        distribute(WEIGHTS, checkpoint_id=folder, no_dist=True)
+
+
+def megatron_distributed(root: Path) -> Tree:
+    """``torch_dist``, the form that Megatron-Core writes by default."""
+    facts = {}
+    for iteration in (500, 1000):
+        path = f"gpt/iter_{iteration:07}"
+        save_parts(root / path)
+        common = {"args": Namespace(lr=0.5, num_layers=2), "checkpoint_version": 3.0, "iteration": iteration}
+        save(root / path / "common.pt", common)
+        text(root / path / "metadata.json", '{"sharded_backend": "torch_dist", "sharded_backend_version": 1}')
+        facts[path] = Fact(None, iteration, {}, "last" if iteration == 1000 else None)
+    text(root / "gpt" / "latest_checkpointed_iteration.txt", "1000")
+    return Tree(facts, path, (), {"exp_name": "gpt"}, {"lr": 0.5, "num_layers": 2})
+
+
+def peft(root: Path) -> Tree:
+    """What a Trainer writes of a model with adapters: no ``config.json``."""
+    facts = {}
+    for step, loss in ((10, 0.75), (20, 0.5)):
+        folder = root / "lora" / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        save_file({f"base_model.model.{name}.lora_A": value for name, value in WEIGHTS.items()}, folder / ADAPTER)
+        text(folder / "adapter_config.json", json.dumps({"peft_type": "LORA", "r": 8, "target_modules": ["q_proj"]}))
+        evaluated = [{"epoch": each / 10, "step": each, "eval_loss": 1 - each / 40} for each in range(10, step + 1, 10)]
+        state = {"best_model_checkpoint": "/gone/lora/checkpoint-20", "epoch": step / 10, "global_step": step}
+        text(folder / "trainer_state.json", json.dumps({**state, "log_history": evaluated}, indent=2, sort_keys=True))
+        claims = "best" if step == 20 else None
+        facts[f"lora/checkpoint-{step}"] = Fact(step // 10 - 1, step, {"eval_loss": loss}, claims, step / 10)
+    params = {"peft_type": "LORA", "r": 8, "target_modules.0": "q_proj"}
+    return Tree(facts, "lora/checkpoint-20", (), {"exp_name": "lora"}, params)
+
+
+def torch_distributed(root: Path) -> Tree:
     for step in (10, 20):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            save_parts(WEIGHTS, checkpoint_id=root / "titan" / f"step-{step}", no_dist=True)
+        save_parts(root / "titan" / f"step-{step}")
     facts = {f"titan/step-{step}": Fact(None, step) for step in (10, 20)}
     return Tree(facts, "titan/step-20", (), {"exp_name": "titan"})
 
@@ -387,6 +424,8 @@ BUILT: dict[str, Callable[[Path], Tree]] = {
         nemo,
         deepspeed,
         megatron,
+        megatron_distributed,
+        peft,
         torch_distributed,
         plain,
     )
