@@ -102,7 +102,7 @@ class InferenceResolver:
         """``metrics`` with what metrics files have on the very step. Two files that differ are no source of either."""
         folder = candidate.path.rpartition("/")[0]
         on_step: dict[str, Value] = {}
-        twofold: set[str] = set()
+        twofold: dict[str, str] = {}
         for source, found in self._beside.metrics(candidate, position):
             if isinstance(found, Problem):
                 problems.append(found)
@@ -114,8 +114,9 @@ class InferenceResolver:
             for name, number in found.row.items():
                 value = Value(number, _origin("metrics", relative, name, "checkpoint"))
                 if not agree(on_step.setdefault(name, value), value):
-                    twofold.add(name)
-        for name in twofold:
+                    twofold.setdefault(name, f"{difference(name, on_step[name], value)}; neither counts")
+        for name, reason in twofold.items():
+            problems.append(Problem(candidate.path, "legacy", reason))
             del on_step[name]
         problems.extend(_differences(candidate, on_step, metrics))
         return {**metrics, **on_step}
@@ -190,7 +191,7 @@ def _with_name(
 
 def _differences(candidate: Candidate, first: Mapping[str, Value], second: Mapping[str, Value]) -> Iterator[Problem]:
     for name, one, other in disagreements(first, second):
-        yield Problem(candidate.path, "legacy", difference(name, one, other))
+        yield Problem(candidate.path, "legacy", f"{difference(name, one, other)}; the first counts")
 
 
 def _claims(said: Mapping[str, Source | None], folder: str) -> Value:
