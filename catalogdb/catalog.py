@@ -21,6 +21,7 @@ from catalogdb.records import (
     Checkpoint,
     CheckpointHeader,
     Comparison,
+    Contrast,
     Curves,
     DiskUse,
     Facts,
@@ -379,6 +380,14 @@ class Catalog:
         read = read_deep if deep else read_header
         one, other = self.get(first), self.get(second)
         return compare(one, other, (read(one.path), read(other.path)))
+
+    def compare(self, *refs: int | str | os.PathLike[str]) -> list[Contrast]:
+        """What two or more checkpoints don't all have in common, by what the catalog knows of them: each name with a
+        value for each checkpoint, in the order of ``refs``. Raises NotFound.
+        """
+        from catalogdb.differences import contrasts  # noqa: PLC0415  # as in header
+
+        return list(contrasts([self.get(ref) for ref in refs]))
 
     def verify(self, where: str = "", *, deep: bool = False) -> Iterator[Fault]:
         """What is wrong with the checkpoints that a filter matches, missing ones too, one by one as it is found.

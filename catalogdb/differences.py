@@ -1,11 +1,20 @@
-"""What two checkpoints don't have in common: what is known of them, and their tensors by name, shape and checksum."""
+"""What checkpoints don't have in common: what is known of them, and of two also their tensors by shape and checksum."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from catalogdb.records import FIELD_NAMES, Checkpoint, CheckpointHeader, Comparison, Difference, DifferenceKind, Scalar
+from catalogdb.records import (
+    FIELD_NAMES,
+    Checkpoint,
+    CheckpointHeader,
+    Comparison,
+    Contrast,
+    Difference,
+    DifferenceKind,
+    Scalar,
+)
 
 FIELDS = ("format", "size_bytes", "state", *FIELD_NAMES)
 
@@ -19,9 +28,7 @@ def compare(first: Checkpoint, second: Checkpoint, headers: tuple[CheckpointHead
     tensors, others = _tensors(a), _tensors(b)
     shared = tensors.keys() & others.keys()
     found = [
-        *_values(
-            "field", {name: getattr(first, name) for name in FIELDS}, {name: getattr(second, name) for name in FIELDS}
-        ),
+        *_values("field", _fields(first), _fields(second)),
         *_values("metric", first.metrics, second.metrics),
         *_values("param", first.params, second.params),
         *_values("weights", _facts(a), _facts(b)),
@@ -33,11 +40,45 @@ def compare(first: Checkpoint, second: Checkpoint, headers: tuple[CheckpointHead
     return Comparison(tuple(found), len(tensors.keys() | others.keys()), unknown)
 
 
+def contrasts(checkpoints: Sequence[Checkpoint]) -> Iterator[Contrast]:
+    """What isn't the same for all of several checkpoints, by what the catalog knows: no file is read."""
+    kinds: tuple[tuple[DifferenceKind, Callable[[Checkpoint], Mapping[str, Scalar]]], ...] = (
+        ("field", _fields),
+        ("metric", lambda checkpoint: checkpoint.metrics),
+        ("param", lambda checkpoint: checkpoint.params),
+        ("weights", _known_weights),
+    )
+    for kind, read in kinds:
+        for name, values in _differing([read(checkpoint) for checkpoint in checkpoints]):
+            yield Contrast(kind, name, values)
+
+
+def _fields(checkpoint: Checkpoint) -> dict[str, Scalar]:
+    return {name: getattr(checkpoint, name) for name in FIELDS}
+
+
+def _known_weights(checkpoint: Checkpoint) -> dict[str, Scalar]:
+    weights = checkpoint.weights
+    if weights is None:
+        return {}
+    return {name: getattr(weights, name) for name in ("num_tensors", "num_parameters", "fingerprint")}
+
+
 def _values(kind: DifferenceKind, first: Mapping[str, Scalar], second: Mapping[str, Scalar]) -> Iterator[Difference]:
-    for name in dict.fromkeys([*first, *second]):
-        one, other = first.get(name), second.get(name)
-        if type(one) is not type(other) or not (one == other or _both_nan(one, other)):
-            yield Difference(kind, name, one, other)
+    for name, (one, other) in _differing([first, second]):
+        yield Difference(kind, name, one, other)
+
+
+def _differing(mappings: Sequence[Mapping[str, Scalar]]) -> Iterator[tuple[str, tuple[Scalar, ...]]]:
+    """Names with a value of each mapping, where these aren't all the same: 1, 1.0 and true are three."""
+    for name in dict.fromkeys(name for mapping in mappings for name in mapping):
+        first, *others = values = tuple(mapping.get(name) for mapping in mappings)
+        if not all(_same(first, other) for other in others):
+            yield name, values
+
+
+def _same(one: Scalar, other: Scalar) -> bool:
+    return type(one) is type(other) and (one == other or _both_nan(one, other))
 
 
 def _both_nan(one: object, other: object) -> bool:

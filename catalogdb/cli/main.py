@@ -31,6 +31,7 @@ _COMMANDS = {
     "ls": ("catalogdb.cli.ls", "List checkpoints."),
     "show": ("catalogdb.cli.show", "Show one checkpoint, and where each value comes from."),
     "diff": ("catalogdb.cli.diff", "Show what two checkpoints don't have in common."),
+    "compare": ("catalogdb.cli.compare", "Show what isn't the same for several checkpoints."),
     "verify": ("catalogdb.cli.verify", "Look for what is wrong with the checkpoints."),
     "sidecar": ("catalogdb.cli.sidecar", "Make sidecars of what is known; check those that are there."),
     "tag": ("catalogdb.cli.tag", "Put tags on a checkpoint, or take them off."),

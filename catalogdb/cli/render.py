@@ -10,12 +10,15 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from catalogdb.cli.parquet import write_parquet
 from catalogdb.columnar import Kind
 from catalogdb.errors import UsageError
 from catalogdb.records import Weights
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 FORMATS = ("table", "json", "jsonl", "csv", "tsv", "md", "parquet", "path")
 PATH_ENDS = {"path": "\n", "path0": "\0"}
@@ -23,15 +26,15 @@ PATH_ENDS = {"path": "\n", "path0": "\0"}
 LOOK_AHEAD = 1000
 """How many rows decide a table's widths: it need not be in memory as a whole."""
 
-FOLDED = frozenset({"path", "value"})
+FOLDED = frozenset({"field", "path", "reason", "value"})
 """Columns that go over several lines of a narrow terminal rather than being cut."""
 
-WHOLE = frozenset({"field", "monitored"})
+WHOLE = frozenset({"monitored"})
 """Columns that mean nothing when cut: the others give way."""
 
 GAP = 2
-NARROWEST = 4
-"""Of a table's columns on a terminal, in cells."""
+NARROWEST_FOLDED, NARROWEST_CUT = 20, 10
+"""Cells of a table's columns that can still be read. Where a terminal has fewer, its rows are stacked."""
 
 Row = Sequence[object]
 
@@ -213,15 +216,17 @@ def _short(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else visible(cell(value))
 
 
-def _fit(widths: list[int], shrinking: Mapping[int, int], room: int) -> None:
-    """Takes from the widest until the columns have room; one of weight 3 counts as a third of its width."""
-    excess = sum(widths) - room
-    while excess > 0 and shrinking:
-        place = max(shrinking, key=lambda item: widths[item] / shrinking[item])
-        if widths[place] <= NARROWEST:
-            return
-        widths[place] -= 1
-        excess -= 1
+def _fit(widths: list[int], shrinking: Mapping[int, int], least: Sequence[int], room: int) -> bool:
+    """Takes from the widest until the columns have room; one of weight 3 counts as a third of its width.
+
+    False where they would get too narrow to be read.
+    """
+    while sum(widths) > room:
+        wide = [place for place in shrinking if widths[place] > least[place]]
+        if not wide:
+            return False
+        widths[max(wide, key=lambda place: widths[place] / shrinking[place])] -= 1
+    return True
 
 
 def _draw_table(headers: Sequence[str], rows: Sequence[Row]) -> None:
@@ -239,7 +244,13 @@ def _draw_table(headers: Sequence[str], rows: Sequence[Row]) -> None:
         for place, header in enumerate(headers)
         if not numeric[place] and header not in WHOLE
     }
-    _fit(widths, shrinking, console.width - GAP * (len(headers) - 1))
+    least = [
+        min(width, NARROWEST_FOLDED if header in FOLDED else NARROWEST_CUT)
+        for header, width in zip(headers, widths, strict=True)
+    ]
+    if not _fit(widths, shrinking, least, console.width - GAP * (len(headers) - 1)):
+        _draw_stacked(console, headers, texts)
+        return
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     for header, width, right in zip(headers, widths, numeric, strict=True):
         table.add_column(
@@ -252,3 +263,30 @@ def _draw_table(headers: Sequence[str], rows: Sequence[Row]) -> None:
     for row in texts:
         table.add_row(*(Text(text) for text in row))
     console.print(table)
+
+
+def _draw_stacked(console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A row's first cell, with its value where that is the second; then, indented, the rest of it with their names."""
+    from rich.text import Text  # noqa: PLC0415 - as in _draw_table
+
+    leading = 2 if "value" in headers[1:2] else 1
+    for row in rows:
+        first = [Text(line) for line in _lines(["  ".join(row[:leading])], console.width)]
+        named = zip(headers[leading:], row[leading:], strict=True)
+        rest = [f"{visible(header)} {text}" for header, text in named if text]
+        first += [Text(" " * GAP + line, style="dim") for line in _lines(rest, console.width - GAP)]
+        for line in first:
+            console.print(line, no_wrap=True, overflow="ignore", crop=False)
+
+
+def _lines(pieces: Iterable[str], width: int) -> list[str]:
+    """Pieces beside one another as far as they fit; one that doesn't fit into a line of its own goes over several."""
+    from rich.cells import cell_len, chop_cells  # noqa: PLC0415 - as in _draw_table
+
+    lines: list[str] = []
+    for piece in pieces:
+        if lines and cell_len(lines[-1]) + GAP + cell_len(piece) <= width:
+            lines[-1] += " " * GAP + piece
+        else:
+            lines.extend(chop_cells(piece, width))
+    return lines

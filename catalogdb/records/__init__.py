@@ -4,7 +4,7 @@ from catalogdb.records.answers import Curve, Curves, DiskUse, Point, Ranking
 from catalogdb.records.candidate import Candidate, Place, Source, Stamp, sidecar_path
 from catalogdb.records.checkpoint import Checkpoint
 from catalogdb.records.checks import Fault, FaultKind, SidecarAction, SidecarWrite
-from catalogdb.records.differences import Comparison, Difference, DifferenceKind
+from catalogdb.records.differences import Comparison, Contrast, Difference, DifferenceKind
 from catalogdb.records.facts import Facts, FactsReport
 from catalogdb.records.header import CheckpointHeader, LoopProgress, ModelIdentity, MonitorState, TensorInfo, Weights
 from catalogdb.records.resolution import FIELD_NAMES, Finding, Problem, Resolution
@@ -51,6 +51,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointHeader",
     "Comparison",
+    "Contrast",
     "Curve",
     "Curves",
     "Difference",

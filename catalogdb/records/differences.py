@@ -39,3 +39,18 @@ class Comparison:
     differences: tuple[Difference, ...]
     tensors: int
     unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """What isn't the same for several checkpoints: a value for each of them, in the order in which they were named.
+
+    None stands for what one of them hasn't got.
+    """
+
+    kind: DifferenceKind
+    name: str
+    values: tuple[Scalar, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"kind": self.kind, "name": self.name, "values": [json_value(value) for value in self.values]}

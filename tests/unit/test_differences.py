@@ -1,4 +1,4 @@
-"""What two checkpoints don't have in common."""
+"""What checkpoints don't have in common."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from catalogdb.differences import compare
-from catalogdb.records import Checkpoint, CheckpointHeader, Difference, TensorInfo, Weights
+from catalogdb.differences import compare, contrasts
+from catalogdb.records import Checkpoint, CheckpointHeader, Contrast, Difference, TensorInfo, Weights
 
 
 def row(**values: Any) -> Checkpoint:
@@ -86,3 +86,23 @@ def test_a_file_without_weights() -> None:
     nothing = replace(header(), weights=None)
     found = compare(row(), row(), (ONE, nothing)).differences
     assert {each.name for each in found} == {"num_tensors", "num_parameters", "a", "b"}
+
+
+def test_what_is_not_the_same_for_several() -> None:
+    nan = float("nan")
+    weights = Weights(4, 2, {"float32": 4}, "crc:1")
+    rows = [
+        row(epoch=1, exp_name="a", metrics={"m": nan, "n": 1.0}, params={"lr": 1, "seed": 3}, weights=weights),
+        row(epoch=1, exp_name="a", metrics={"m": nan}, params={"lr": 1.0, "seed": 3}, weights=weights),
+        row(epoch=2, exp_name="a", metrics={"m": nan, "n": 1.0}, params={"lr": True, "seed": 3, "x": None}),
+    ]
+    assert list(contrasts(rows)) == [
+        Contrast("field", "epoch", (1, 1, 2)),
+        Contrast("metric", "n", (1.0, None, 1.0)),
+        Contrast("param", "lr", (1, 1.0, True)),
+        Contrast("weights", "num_tensors", (2, 2, None)),
+        Contrast("weights", "num_parameters", (4, 4, None)),
+        Contrast("weights", "fingerprint", ("crc:1", "crc:1", None)),
+    ]
+    assert list(contrasts(rows[:1])) == []
+    assert Contrast("metric", "n", (nan, None, 1.0)).to_dict()["values"] == [None, None, 1.0]

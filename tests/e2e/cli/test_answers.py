@@ -305,3 +305,22 @@ def test_du_of_nothing(run: Run, home: Path) -> None:
     run("scan", "out", "--db", "own.db")
     ended = run("du", "--db", "own.db")
     assert (ended.code, ended.out, ended.err) == (1, "", "catalogdb: nothing matched\n")
+
+
+def test_compare(ask: Run, demo: Demo) -> None:
+    paths = ask("best", "-m", "val/hmean", "--per", "exp_name").lines
+    rows = json.loads(ask("compare", *paths, "--format", "json").out)
+    assert all(list(row) == ["kind", "name", *paths] for row in rows)
+    found = {(row["kind"], row["name"]): [row[path] for path in paths] for row in rows}
+    assert len(set(found["field", "exp_name"])) == len(paths)
+    assert ("param", "optimizer.weight_decay") not in found or len(set(found["param", "optimizer.weight_decay"])) > 1
+    for path, value in zip(paths, found["metric", "val/hmean"], strict=True):
+        assert json.loads(ask("show", path, "--format", "json").out)["metrics"]["val/hmean"] == value
+    header = ask("compare", *paths).lines[0].split()
+    assert header == ["kind", "name", *(path.removeprefix(f"{demo.outputs}/") for path in paths)]
+
+
+def test_compare_wants_several_checkpoints(ask: Run) -> None:
+    assert_one_line(ask("compare", "1"), 2, "two checkpoints")
+    assert_one_line(ask("compare", "1", "2", "1"), 2, "each once")
+    assert_one_line(ask("compare", "1", "nope.ckpt"), 1, "nope.ckpt")

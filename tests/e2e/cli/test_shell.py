@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.cli.harness import PROGRAM, Demo, Shell
+from tests.e2e.cli.harness import PROGRAM, Demo, Run, Shell
 
 
 def test_the_seeds_promise(shell: Shell) -> None:
@@ -39,13 +41,12 @@ def test_no_colours_in_a_pipe(shell: Shell) -> None:
     assert b".ckpt" in done.stdout
 
 
-@pytest.mark.parametrize("color", [True, False])
-def test_a_table_fits_the_terminal(demo: Demo, color: bool) -> None:
-    """On a real pseudo-terminal of 60 columns."""
-    command = " ".join([*PROGRAM[:2], f"'{PROGRAM[2]}'", "ls", "--db", str(demo.database)])
-    environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "60"}
+def on_terminal(demo: Demo, columns: int, *arguments: str, no_color: bool = False, code: int = 0) -> str:
+    """What a command writes on a real pseudo-terminal."""
+    command = shlex.join([*PROGRAM, *arguments, "--db", str(demo.database)])
+    environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns)}
     environ.pop("NO_COLOR", None)
-    if not color:
+    if no_color:
         environ["NO_COLOR"] = "1"
     if shutil.which("script") is None:
         pytest.skip("needs script(1)")
@@ -53,12 +54,45 @@ def test_a_table_fits_the_terminal(demo: Demo, color: bool) -> None:
         ["script", "-qec", command, "/dev/null"], env=environ, capture_output=True, check=False, timeout=60,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    text = done.stdout.decode()
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    assert done.returncode == 0, text
-    assert "epoch" in plain
-    assert max(len(line.rstrip()) for line in plain.splitlines()) <= 60
+    assert done.returncode == code, done.stdout
+    return done.stdout.decode().replace("\r", "")
+
+
+def plain_lines(text: str) -> list[str]:
+    return [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()]
+
+
+@pytest.mark.parametrize("color", [True, False])
+def test_a_table_fits_the_terminal(demo: Demo, color: bool) -> None:
+    text = on_terminal(demo, 60, "ls", no_color=not color)
+    assert "epoch" in text
+    assert max(map(len, plain_lines(text))) <= 60
     assert color or not re.search(r"\x1b\[[0-9;]*3[0-9]m", text)
+
+
+@pytest.mark.parametrize("columns", [30, 60, 100, 250])
+def test_show_says_all_on_a_terminal_of_any_width(demo: Demo, columns: int) -> None:
+    lines = plain_lines(on_terminal(demo, columns, "show", "1"))
+    assert max(map(len, lines)) <= columns
+    assert any(line.startswith("architecture") for line in lines)
+    words = "".join("".join(lines).split())
+    record = json.loads(on_terminal(demo, 80, "show", "1", "--format", "json"))
+    if columns != 100:  # there, sources and keys are cut
+        for value in (record["path"], record["config_path"], record["provenance"]["hmean"]["source"]):
+            assert value in words
+        assert all(name in words for name in record["params"])
+
+
+@pytest.mark.parametrize("columns", [30, 60, 300])
+def test_verify_says_all_on_a_terminal_of_any_width(ask: Run, demo: Demo, columns: int) -> None:
+    faults = json.loads(ask("verify", "--format", "json").out)
+    assert faults
+    lines = plain_lines(on_terminal(demo, columns, "verify", code=1))
+    assert max(map(len, lines)) <= columns
+    words = "".join("".join(lines).split())
+    for fault in faults if columns != 60 else ():  # there, two columns are folded side by side
+        assert fault["path"] in words
+        assert "".join(fault["reason"].split()) in words
 
 
 def test_a_closed_stdout_is_no_crash(shell: Shell) -> None:

@@ -159,10 +159,28 @@ def test_records_stream(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
         ([10, 5], {0: 1}, 15, [10, 5]),
         ([10, 5], {0: 1}, 12, [7, 5]),
         ([60, 5, 20], {0: 3, 2: 1}, 65, [45, 5, 15]),
-        ([60, 5, 20], {0: 3, 2: 1}, 1, [11, 5, 4]),
-        ([60], {}, 10, [60]),
+        ([60, 5, 20], {0: 3, 2: 1}, 13, [4, 5, 4]),
+        ([60, 5, 20], {0: 3, 2: 1}, 12, None),
+        ([60], {}, 10, None),
     ],
 )
-def test_columns_give_way_by_weight(widths: list[int], shrinking: dict[int, int], room: int, fitted: list[int]) -> None:
-    render._fit(widths, shrinking, room)
-    assert widths == fitted
+def test_columns_give_way_by_weight(
+    widths: list[int], shrinking: dict[int, int], room: int, fitted: list[int] | None
+) -> None:
+    """As far as they can be read; None where they can't."""
+    assert render._fit(widths, shrinking, [4] * len(widths), room) is (fitted is not None)
+    assert fitted is None or widths == fitted
+
+
+@pytest.mark.parametrize(
+    ("pieces", "lines"),
+    [
+        ([], []),
+        (["ab", "cd"], ["ab  cd"]),
+        (["abc", "def", "g"], ["abc", "def  g"]),
+        (["abcdefgh", "i"], ["abcdef", "gh  i"]),
+        (["日本語文"], ["日本語", "文"]),
+    ],
+)
+def test_pieces_stand_beside_one_another_as_far_as_they_fit(pieces: list[str], lines: list[str]) -> None:
+    assert render._lines(pieces, 6) == lines
