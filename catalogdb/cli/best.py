@@ -14,6 +14,7 @@ from catalogdb.cli.completion import fields, metrics
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.render import visible
 from catalogdb.errors import NotFound
+from catalogdb.query.fields import FIELDS
 from catalogdb.records import Ranking
 from catalogdb.settings import working_directory
 
@@ -73,14 +74,29 @@ def command(
             metric_names=catalog.metric_names,
             cwd=working_directory(),
         )
+        elsewhere = _by_another_name(catalog, metric, where) if ranking.left_out else 0
     if ranking.left_out is None:
         given.say(f"not counted, since that takes long: the checkpoints that have no {metric}")
     elif ranking.left_out:
         noun = "checkpoint has" if ranking.left_out == 1 else "checkpoints have"
         given.say(f"{ranking.left_out} {noun} no {metric}")
+    if elsewhere:
+        order = f"-S {'-' if ranking.mode == 'max' else '+'}{metric}"
+        given.say(
+            f"{elsewhere} of them have the field {metric}, from another metric: catalogdb ls {order} goes by the field"
+        )
     if not ranking.checkpoints:
         given.say("catalogdb: nothing matched")
         click.get_current_context().exit(1)
+
+
+def _by_another_name(catalog: catalogdb.Catalog, metric: str, where: str) -> int:
+    """How many checkpoints have the field called as the metric, ``hmean`` say, but not the metric: theirs is
+    ``val/hmean``."""
+    if metric not in FIELDS or FIELDS[metric].type != "float":
+        return 0
+    other = f"state = 'ready' AND {metric} IS NOT NULL AND metrics.`{metric}` IS NULL"
+    return catalog.count(f"({where}) AND {other}" if where.strip() else other)
 
 
 def _on_disk(

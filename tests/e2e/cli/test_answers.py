@@ -31,6 +31,18 @@ def test_best_says_how_many_were_left_out(ask: Run) -> None:
     assert (f"{without} checkpoint" in ended.err) == bool(without)
 
 
+def test_best_by_the_name_of_a_field_says_that_others_have_it_by_another_metric(ask: Run) -> None:
+    """The demo's sidecars have a metric called ``hmean``; the other checkpoints' ``hmean`` is their ``val/hmean``."""
+    ended = ask("best", "-m", "hmean")
+    assert ended.code == 0
+    assert ended.err.splitlines() == [
+        "16 checkpoints have no hmean",
+        "16 of them have the field hmean, from another metric: catalogdb ls -S -hmean goes by the field",
+    ]
+    assert "from another metric" not in ask("best", "-m", "hmean", "-w", "source = 'yaml'").err
+    assert "from another metric" not in ask("best", "-m", "val/hmean").err
+
+
 def test_best_of_each(ask: Run) -> None:
     rows = json.loads(ask("best", "-m", "val/loss", "--per", "exp_name", "--format", "json").out)
     assert len({row["exp_name"] for row in rows}) == len(rows) > 1
