@@ -58,14 +58,15 @@ def read_stream(
     if len(data) > limits.pickle_bytes:
         raise Refused(f"pickle of {len(data)} bytes")
     try:
-        return _run(data, start, persistent, limits, at_one_go=True)
+        return run(data, start, persistent, limits, at_one_go=True)
     except Rewritten:
-        return _run(data, start, persistent, limits, at_one_go=False)
+        return run(data, start, persistent, limits, at_one_go=False)
 
 
-def _run(
+def run(
     data: bytes, start: int, persistent: Callable[[object], object] | None, limits: Limits, *, at_one_go: bool
 ) -> Unpickled:
+    """As ``read_stream``. Raises Rewritten as well where tensors are read ``at_one_go`` and may not be."""
     reader = _Reader(data, persistent or as_storage, limits)
     tensors = TensorReader(persistent, limits.tensors) if at_one_go else None
     try:

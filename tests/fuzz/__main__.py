@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 NAMES = (
-    "whole_file", "opcodes", "torch_zip", "zip_directory", "torch_legacy", "torch_tar", "nemo", "safetensors", "index",
-    "distributed", "trainer",
+    "whole_file", "opcodes", "tensors", "torch_zip", "zip_directory", "torch_legacy", "torch_tar", "nemo",
+    "safetensors", "index", "distributed", "trainer",
 )  # fmt: skip
 
 

@@ -106,7 +106,8 @@ def seeds_of(target: str) -> list[bytes]:
     files = whole_files()
     parts: Mapping[str, list[bytes]] = {
         "opcodes": [lightning_pickle()[2:], files["pickle_5"][2:], files["pickle_0"], distributed_metadata()[2:]],
-        "torch_zip": [lightning_pickle(), files["pickle"]],
+        "tensors": [support.training_pickle(layers)[2:] for layers in (2, 12)],
+        "torch_zip": [support.training_pickle(2), lightning_pickle(), files["pickle"]],
         "zip_directory": [files["torch_zip"], files["torch_zip_deflated"]],
         "torch_legacy": [legacy_pickle() + pickle.dumps(["0", "1"], protocol=2) + bytes(40)],
         "torch_tar": [b"K\x01.|K\x01.|" + pickled(mapping(epoch=b"K\x04"))],

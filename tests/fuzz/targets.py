@@ -53,6 +53,11 @@ def opcodes(data: bytes) -> None:
         return
 
 
+def tensors(data: bytes) -> None:
+    """Tensors are read together, and have to come to what they do opcode by opcode."""
+    assert support.outcome(b"\x80\x02" + data) == support.outcome(b"\x80\x02" + data, at_one_go=False)
+
+
 def torch_zip(data: bytes) -> None:
     header = read_header(io.BytesIO(support.torch_zip(data, storages={"0": bytes(64), "1": bytes(4)})))
     assert header.state in ("ready", "unreadable")
@@ -122,6 +127,7 @@ def tar_of(members: object) -> bytes:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "whole_file": whole_file,
     "opcodes": opcodes,
+    "tensors": tensors,
     "torch_zip": torch_zip,
     "zip_directory": zip_directory,
     "torch_legacy": torch_legacy,
