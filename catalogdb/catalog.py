@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -142,6 +143,7 @@ class Catalog:
                 on_change=on_change,
                 runs=runs.lookup if runs is not None else None,
                 questions=runs.questions if runs is not None else None,
+                limits=self._settings.limits,
             )
 
     def lease(self, roots: Sequence[str]) -> Lease:
@@ -364,7 +366,7 @@ class Catalog:
         """What the file of a checkpoint says about itself now: its tensors, for one. Raises NotFound, OSError."""
         from catalogdb.formats import read_header  # noqa: PLC0415  # 40 ms that asking needn't pay
 
-        return read_header(self.get(ref).path)
+        return read_header(self.get(ref).path, limits=self._settings.limits)
 
     def diff(
         self, first: int | str | os.PathLike[str], second: int | str | os.PathLike[str], *, deep: bool = False
@@ -377,7 +379,7 @@ class Catalog:
         from catalogdb.formats import read_header  # noqa: PLC0415  # as in header
         from catalogdb.formats.deep import read_deep  # noqa: PLC0415  # as in header
 
-        read = read_deep if deep else read_header
+        read = partial(read_deep if deep else read_header, limits=self._settings.limits)
         one, other = self.get(first), self.get(second)
         return compare(one, other, (read(one.path), read(other.path)))
 
@@ -397,7 +399,7 @@ class Catalog:
         """
         from catalogdb.verify import verify  # noqa: PLC0415  # as in scan
 
-        return verify(self._store, where, deep=deep)
+        return verify(self._store, where, deep=deep, limits=self._settings.limits)
 
     def write_sidecars(self, where: str = "", *, dry_run: bool = False, force: bool = False) -> Iterator[SidecarWrite]:
         """Writes sidecars for the checkpoints that a filter matches and that have none, of what is known of them alone.

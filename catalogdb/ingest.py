@@ -25,6 +25,7 @@ from catalogdb.discovery import (
     places_of,
 )
 from catalogdb.errors import RootError, UsageError
+from catalogdb.limits import DEFAULT, Limits
 from catalogdb.reading import CandidateReader, Reader, Reading, ReadingProcesses, can_fork
 from catalogdb.records import (
     TIERS,
@@ -118,6 +119,7 @@ class Ingest:
         on_change: Callable[[Change], None] | None = None,
         runs: RunLookup | None = None,
         questions: RunQuestions | None = None,
+        limits: Limits = DEFAULT,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._ledger = ledger
@@ -130,6 +132,7 @@ class Ingest:
         self._on_change = on_change
         self._runs = runs
         self._questions = questions
+        self._limits = limits
         self._clock = clock
 
     def scan(self, roots: Sequence[str]) -> ScanReport:
@@ -270,7 +273,9 @@ class Ingest:
 
         if self._runs is not None:
             self._runs.begin(ask_anew=ask_anew)
-        reader = CandidateReader(self._chain, full=self._full, clock=self._clock, questions=self._questions)
+        reader = CandidateReader(
+            self._chain, full=self._full, clock=self._clock, questions=self._questions, limits=self._limits
+        )
         with _without_cycle_collection(), Readers(reader, self._workers) as readers:
             yield tally, readers, report
 

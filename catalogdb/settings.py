@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,10 +17,12 @@ from typing import Any
 import platformdirs
 
 from catalogdb.errors import UsageError
+from catalogdb.limits import DEFAULT, Limits
 from catalogdb.records import CHECKPOINT_SUFFIXES
 
 PROJECT_FILE = "catalogdb.toml"
 LOG_LEVELS = ("debug", "info", "warning", "error")
+_SECTIONS = ("wandb", "limits")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
@@ -45,6 +47,7 @@ class Settings:
     wandb_base_url: str | None = None
     wandb_mode: str = "online"
     wandb_dir: str | None = None
+    limits: Limits = DEFAULT
 
     @property
     def wandb_offline(self) -> bool:
@@ -126,6 +129,16 @@ def _read_count(value: Any, place: _Place) -> int:
     if not isinstance(count, int) or count < 0:
         raise ValueError("write a whole number, 0 or above")
     return count
+
+
+def _read_bound(value: Any, place: _Place) -> int:
+    try:
+        bound = _read_count(value, place)
+    except ValueError:
+        bound = 0
+    if bound < 1:
+        raise ValueError("write a whole number, 1 or above")
+    return bound
 
 
 def _items(value: Any, place: _Place, separator: str, example: str) -> list[str]:
@@ -227,6 +240,16 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("wandb_mode", _read_mode, ("WANDB_MODE",), "W&B's own mode; offline and disabled ask W&B nothing."),
     Setting("wandb_dir", _read_path, ("WANDB_DIR",), "The folder that W&B writes its runs into."),
+    *(
+        Setting(
+            f"limits_{limit.name}",
+            _read_timeout if limit.name.endswith("_seconds") else _read_bound,
+            (f"CATALOGDB_LIMITS_{limit.name.upper()}",),
+            f"{limit.metadata['description']} By default {limit.default:_}.",
+            personal=True,
+        )
+        for limit in fields(Limits)
+    ),
 )
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -257,7 +280,8 @@ def load_settings(
             setting = _BY_NAME[name]
             place = _Place(setting.flag or name, cwd, home)
             values[name] = _read(setting, written, place, place.label)
-    return Settings(**values)
+    limits = {name: values.pop(name) for name in _BY_NAME if name in values and name.startswith("limits_")}
+    return Settings(**values, limits=Limits(**{name.removeprefix("limits_"): limit for name, limit in limits.items()}))
 
 
 def normalise_url(written: str | os.PathLike[str], *, base: Path) -> str:
@@ -331,14 +355,14 @@ def _from_environment(environ: Mapping[str, str], cwd: Path, home: str) -> dict[
 
 
 def _from_file(table: Mapping[str, Any], place: _Place, user: Path) -> dict[str, Any]:
-    """The values of a file's table; ``[wandb] timeout`` is another way to write ``wandb_timeout``.
+    """The values of a file's table; ``[wandb] timeout`` is another way to write ``wandb_timeout``, and so for limits.
 
     What is personal only ``user``'s own file may set.
     """
     flat: dict[str, Any] = {}
     for key, written in table.items():
-        if key == "wandb" and isinstance(written, Mapping):
-            flat.update({f"wandb_{inner}": value for inner, value in written.items()})
+        if key in _SECTIONS and isinstance(written, Mapping):
+            flat.update({f"{key}_{inner}": value for inner, value in written.items()})
         else:
             flat[key] = written
     values = {}

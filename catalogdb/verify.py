@@ -12,6 +12,7 @@ from catalogdb.discovery import candidate_at, state_of
 from catalogdb.errors import NotFound
 from catalogdb.formats import read_header
 from catalogdb.formats.deep import read_deep
+from catalogdb.limits import DEFAULT, Limits
 from catalogdb.query import ask
 from catalogdb.query.claims import broken_claims
 from catalogdb.reading import unfinished
@@ -41,7 +42,7 @@ def of_all_states(where: str) -> str:
     return f"({where}) AND {ALL_STATES}" if where.strip() else ALL_STATES
 
 
-def verify(store: Store, where: str, *, deep: bool) -> Iterator[Fault]:
+def verify(store: Store, where: str, *, deep: bool, limits: Limits = DEFAULT) -> Iterator[Fault]:
     """The faults of the checkpoints that a filter matches, by path. Fingerprints that ``deep`` computed are kept.
 
     Raises NotFound where it matches none.
@@ -50,7 +51,7 @@ def verify(store: Store, where: str, *, deep: bool) -> Iterator[Fault]:
     looked_at = 0
     rows = ask.search_at_leisure(store, ask.Question(of_all_states(where), order_by=("path",)))
     try:
-        for verified in Verifier(deep=deep).verify(rows):
+        for verified in Verifier(deep=deep, limits=limits).verify(rows):
             looked_at += 1
             yield from verified.faults
             if verified.checkpoint.claims is not None:
@@ -80,8 +81,9 @@ class Verifier:
     ``deep`` reads every payload: it checks the checksums that a container keeps, and computes those it doesn't.
     """
 
-    def __init__(self, *, deep: bool, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, deep: bool, clock: Callable[[], float] = time.time, limits: Limits = DEFAULT) -> None:
         self._deep = deep
+        self._limits = limits
         self._clock = clock
         self._chain = ResolverChain([SidecarResolver()])
         self._seen: dict[str, str] = {}
@@ -99,8 +101,8 @@ class Verifier:
 
     def _verify(self, checkpoint: Checkpoint, candidate: Candidate) -> Verified:
         path = candidate.path
-        kept = read_header(path)
-        header = unfinished(read_deep(path) if self._deep else kept, candidate)
+        kept = read_header(path, limits=self._limits)
+        header = unfinished(read_deep(path, limits=self._limits) if self._deep else kept, candidate)
         faults = [*self._of_state(kept, header, candidate), *self._of_sidecar(header, candidate)]
         found = header.weights.fingerprint if header.weights is not None else None
         computed = found if kept.weights is None or kept.weights.fingerprint is None else None

@@ -18,6 +18,7 @@ LEVELS = {
     "folders": 0,
     "columnar": 0,
     "settings": 0,
+    "limits": 0,
     "names": 0,
     "config_facts": 1,
     "exact": 1,
@@ -57,6 +58,7 @@ LEVELS = {
 BESIDE = {
     ("records", "errors"),
     ("settings", "errors"),
+    ("settings", "limits"),
     ("settings", "records"),
     ("metadata", "documents"),
     ("metadata", "exact"),

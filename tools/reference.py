@@ -149,7 +149,8 @@ def settings_page() -> str:
         "A flag wins over the environment, that over the project's file (`catalogdb.toml`, or `[tool.catalogdb]` in "
         "`pyproject.toml`, found by walking up from the working directory), that over the user's file "
         "(`$XDG_CONFIG_HOME/catalogdb/config.toml`), and that over the default. `[wandb] timeout` in a file is another "
-        "way to write `wandb_timeout`. `NO_COLOR` and the `XDG_*` variables are honoured."
+        "way to write `wandb_timeout`, and `[limits] pickle_bytes` one to write `limits_pickle_bytes`. A project's "
+        "file may not set limits, which guard its reader. `NO_COLOR` and the `XDG_*` variables are honoured."
     )
     return "\n\n".join(["# Settings", NOTICE, text, _table(["key in a file", "flag", "environment", ""], rows)]) + "\n"
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from catalogdb.formats.header import OpenedCheckpoint, read_header
-from catalogdb.formats.limits import Limits
+from catalogdb.limits import Limits
 
 __all__ = ["Limits", "OpenedCheckpoint", "read_header"]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 
-from catalogdb.formats.source import Refused
+from catalogdb.formats.source import over
+from catalogdb.limits import Limits
 
 
 class Allowance:
-    """``seconds`` of this thread's CPU from now on. Waiting for a disk doesn't count."""
+    """``folder_seconds`` of this thread's CPU from now on. Waiting for a disk doesn't count."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._end = time.thread_time() + seconds
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._end = time.thread_time() + limits.folder_seconds
 
     def check(self) -> None:
         """Refused where it is used up."""
         if time.thread_time() > self._end:
-            raise Refused(f"its files take more than {self._seconds:g} s of CPU to read")
+            raise over(self._limits, "folder_seconds", "its files take longer to read")

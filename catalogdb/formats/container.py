@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from catalogdb.formats.source import ByteSource, Refused
 from catalogdb.formats.tensors import ITEM_SIZES, Tensor, TensorRef, describe
+from catalogdb.limits import Limits
 
 SMALL_STORAGE = 64
 """Bytes of the largest storage that is ever read for its number."""
@@ -41,6 +42,9 @@ class Container(Protocol):
 
     @property
     def format(self) -> str: ...
+
+    @property
+    def limits(self) -> Limits: ...
 
     @property
     def bytes_read(self) -> int:

@@ -21,7 +21,7 @@ def read_contents(container: Container) -> CheckpointHeader:
     checkpoint = container.read_checkpoint()
     mapping = as_mapping(checkpoint)
     facts = _of_object(checkpoint) if mapping is None else read_facts(mapping, container.number)
-    tensors = find_state_dict(checkpoint, facts.weights_at)
+    tensors = find_state_dict(checkpoint, facts.weights_at, container.limits)
     weighed = None if tensors is None else weigh(tensors, container.checksums)
     storages = () if tensors is None else tuple([tensor[4] for tensor in tensors.values()])
     stored, own = _sizes(container, storages)
@@ -58,7 +58,7 @@ def read_weights(container: Container) -> dict[str, Tensor] | None:
     checkpoint = container.read_checkpoint()
     mapping: Mapping[Any, Any] | None = as_mapping(checkpoint)
     places = STATE_DICT_KEYS if mapping is None else read_facts(mapping, container.number).weights_at
-    return find_state_dict(checkpoint, places)
+    return find_state_dict(checkpoint, places, container.limits)
 
 
 def _sizes(container: Container, storages: tuple[str | None, ...]) -> tuple[int | None, int | None]:

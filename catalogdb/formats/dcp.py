@@ -14,10 +14,10 @@ from catalogdb.formats.container import Span
 from catalogdb.formats.frameworks import STATE_DICT_KEYS, read_facts
 from catalogdb.formats.pickle_stream import PickleStream
 from catalogdb.formats.pickle_values import GlobalRef, OpaqueKey, Stub
-from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
+from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused, over
 from catalogdb.formats.tensors import Tensor, contiguous
 from catalogdb.formats.torch_zip import TorchZip
-from catalogdb.formats.weights import MAX_TENSORS, unknown, weigh
+from catalogdb.formats.weights import unknown, weigh
 from catalogdb.records import CheckpointHeader
 
 MODULE = "torch.distributed.checkpoint.metadata"
@@ -37,8 +37,10 @@ def read_metadata(source: ByteSource, sizes: Mapping[str, int], open_part: OpenP
     if type(metadata) is not Stub or metadata.ref.module != MODULE or type(metadata.state) is not dict:
         raise Foreign("no metadata of a distributed checkpoint")
     described = metadata.state.get("state_dict_metadata")
-    if type(described) is not dict or len(described) > MAX_TENSORS:
-        raise Refused("the metadata names no tensors, or too many")
+    if type(described) is not dict:
+        raise Refused("the metadata names no tensors")
+    if len(described) > source.limits.tensors:
+        raise over(source.limits, "tensors", f"metadata of {len(described)} tensors, more")
     parts = _parts(metadata.state.get("storage_data"), sizes)
     counts = dict(_counts(described, parts, open_part))
     facts = read_facts(counts, lambda ref: None)

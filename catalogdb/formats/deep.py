@@ -24,17 +24,18 @@ from catalogdb.formats.torch_legacy import TorchLegacy
 from catalogdb.formats.torch_zip import TorchZip
 from catalogdb.formats.weights import Checksums, fingerprint
 from catalogdb.formats.zip_directory import iter_entry
+from catalogdb.limits import DEFAULT, Limits
 from catalogdb.records import CheckpointHeader
 
 PIECE = 4 * 1024 * 1024
 
 
-def read_deep(path: str) -> CheckpointHeader:
+def read_deep(path: str, *, limits: Limits = DEFAULT) -> CheckpointHeader:
     """The header with checksums and fingerprint from the payloads; unreadable where they contradict the container.
 
     What is no single file of tensors comes back as ``read_header`` gives it. Raises OSError.
     """
-    header = read_header(path)
+    header = read_header(path, limits=limits)
     if header.state != "ready" or header.weights is None:
         return header
     fd = os.open(path, OPEN_FLAGS)
@@ -42,7 +43,7 @@ def read_deep(path: str) -> CheckpointHeader:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             return header
-        source = ByteSource.of_descriptor(fd, status.st_size)
+        source = ByteSource.of_descriptor(fd, status.st_size, limits)
         found = _read(source)
     except (CutShort, Refused) as error:
         return CheckpointHeader(header.format, "unreadable", str(error))

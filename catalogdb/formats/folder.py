@@ -24,9 +24,9 @@ from catalogdb.formats.allowance import Allowance
 from catalogdb.formats.container import Span
 from catalogdb.formats.dcp import read_metadata
 from catalogdb.formats.hugging_face import read_trainer_folder
-from catalogdb.formats.limits import DEFAULT, Limits
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
 from catalogdb.formats.zip_directory import check_end
+from catalogdb.limits import DEFAULT, Limits
 from catalogdb.records import CheckpointHeader
 
 ReadHeader = Callable[[str], CheckpointHeader]
@@ -100,7 +100,7 @@ def _read_dcp(path: str, sizes: Mapping[str, int], read_header: ReadHeader, limi
             data = os.pread(fd, part.size, part.at)
         finally:
             os.close(fd)
-        return ByteSource(lambda count, offset: data[offset : offset + count], len(data))
+        return ByteSource(lambda count, offset: data[offset : offset + count], len(data), limits)
 
     with open(f"{path}/{METADATA}", "rb") as file:  # noqa: PTH123
         source = ByteSource.of_descriptor(file.fileno(), sizes[METADATA], limits)
@@ -136,11 +136,11 @@ def _read_deepspeed(path: str, sizes: Mapping[str, int], read_header: ReadHeader
         for model_rank in {rank for _, rank in ranks}:
             own = {rank for rank, other in ranks if other == model_rank}
             _complete(own, header.scalars.get("dp_world_size"), f"{what} of data-parallel")
-    allowance = Allowance(limits.seconds)
+    allowance = Allowance(limits)
     for name in sizes:
         if MODEL_STATES.fullmatch(name) or OPTIM_STATES.fullmatch(name):
             allowance.check()
-            _check_end(path, name)
+            _check_end(path, name, limits)
     return replace(header, format="deepspeed")
 
 
@@ -152,10 +152,10 @@ def _complete(ranks: set[int], world_size: object, what: str) -> None:
             raise CutShort(f"{what} rank {rank} of {expected} is missing")
 
 
-def _check_end(path: str, name: str) -> None:
+def _check_end(path: str, name: str, limits: Limits) -> None:
     fd = os.open(f"{path}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        source = ByteSource.of_descriptor(fd, os.fstat(fd).st_size)
+        source = ByteSource.of_descriptor(fd, os.fstat(fd).st_size, limits)
         if source.read(0, 4) == b"PK\x03\x04":
             check_end(source)
         elif not source.size:

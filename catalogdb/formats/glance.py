@@ -14,10 +14,10 @@ import re
 import struct
 from typing import Any
 
-from catalogdb.formats.limits import DEFAULT
 from catalogdb.formats.pickle_reader import read_pickle
 from catalogdb.formats.plain import as_mapping, as_plain, mapping_at
 from catalogdb.formats.source import Refused
+from catalogdb.limits import DEFAULT, Limits
 from catalogdb.records import EMBEDDED_KEY, CheckpointHeader
 
 START = 4096
@@ -53,7 +53,7 @@ END_OF_PICKLE = b"u."
 """SETITEMS, STOP: with them what stands before AFTER_RECORD is a pickle of its own."""
 
 
-def glance(descriptor: int, size: int) -> CheckpointHeader | None:
+def glance(descriptor: int, size: int, limits: Limits = DEFAULT) -> CheckpointHeader | None:
     """Epoch, step and version of a whole Lightning checkpoint; None for anything else, which wants its header read.
 
     Of an open file of ``size`` bytes. Raises OSError where it can't be read.
@@ -66,7 +66,7 @@ def glance(descriptor: int, size: int) -> CheckpointHeader | None:
         start = os.pread(descriptor, LONG_START, 0)
     if not _is_whole(end, size):
         return None
-    return _read_beginning(start)
+    return _read_beginning(start, limits)
 
 
 def _is_whole(end: bytes, size: int) -> bool:
@@ -76,7 +76,7 @@ def _is_whole(end: bytes, size: int) -> bool:
     return signatures and place == offset + length == size - END.size
 
 
-def _read_beginning(start: bytes) -> CheckpointHeader | None:
+def _read_beginning(start: bytes, limits: Limits) -> CheckpointHeader | None:
     local = LOCAL_HEADER.match(start)
     if local is None or int.from_bytes(local["name"], "little") != local.end() - 30:
         return None
@@ -88,7 +88,7 @@ def _read_beginning(start: bytes) -> CheckpointHeader | None:
         return None
     embedded = None
     if start.startswith(RECORD, found.end() + 1):
-        embedded = _read_record(start, found.start())
+        embedded = _read_record(start, found.start(), limits)
         if embedded is None:
             return None
     return CheckpointHeader(
@@ -103,13 +103,13 @@ def _read_beginning(start: bytes) -> CheckpointHeader | None:
     )
 
 
-def _read_record(start: bytes, pickle_at: int) -> dict[str, Any] | None:
+def _read_record(start: bytes, pickle_at: int, limits: Limits) -> dict[str, Any] | None:
     """The embedded record; None where it is anything but plain values, or doesn't end in ``start``."""
     end = start.find(AFTER_RECORD, pickle_at)
     if end < 0:
         return None
     try:
-        checkpoint = read_pickle(start[pickle_at:end] + END_OF_PICKLE, DEFAULT)
+        checkpoint = read_pickle(start[pickle_at:end] + END_OF_PICKLE, limits)
     except Refused:
         return None
     return as_plain(mapping_at(as_mapping(checkpoint) or {}, EMBEDDED_KEY))

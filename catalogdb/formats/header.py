@@ -13,7 +13,6 @@ from catalogdb.formats.contents import read_contents
 from catalogdb.formats.folder import read_folder
 from catalogdb.formats.glance import glance
 from catalogdb.formats.index import read_index
-from catalogdb.formats.limits import DEFAULT, Limits
 from catalogdb.formats.nemo import read_tar
 from catalogdb.formats.safetensors import read_safetensors
 from catalogdb.formats.signatures import identify
@@ -21,6 +20,7 @@ from catalogdb.formats.sniff import HEAD, Kind, sniff
 from catalogdb.formats.source import WHOLE_FILE, ByteSource, CutShort, Foreign, Refused
 from catalogdb.formats.torch_legacy import BarePickle, TorchLegacy
 from catalogdb.formats.torch_zip import TorchZip
+from catalogdb.limits import DEFAULT, Limits
 from catalogdb.records import CheckpointHeader
 
 _FORMATS: dict[Kind, str] = {"zip": "torch_zip", "index": "sharded"}
@@ -57,7 +57,7 @@ class OpenedCheckpoint:
     def glance(self) -> CheckpointHeader | None:
         """Epoch, step and version of a whole Lightning file; None for anything else, which wants its header read."""
         status = os.fstat(self._descriptor())
-        return glance(self._descriptor(), status.st_size) if stat.S_ISREG(status.st_mode) else None
+        return glance(self._descriptor(), status.st_size, self._limits) if stat.S_ISREG(status.st_mode) else None
 
     def header(self) -> CheckpointHeader:
         """As ``read_header``. A folder that is no checkpoint is an IsADirectoryError."""

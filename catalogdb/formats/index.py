@@ -11,8 +11,8 @@ from typing import Any
 
 from catalogdb.formats.allowance import Allowance
 from catalogdb.formats.json_text import load_object
-from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
-from catalogdb.formats.weights import MAX_TENSORS
+from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused, over
+from catalogdb.limits import Limits
 from catalogdb.records import CheckpointHeader, TensorInfo, Weights
 
 MAX_SHARDS = 4096
@@ -25,7 +25,7 @@ def read_index(
 ) -> CheckpointHeader:
     """The header of the model whose shards lie beside ``path``. CutShort where one is missing; Refused, Foreign."""
     if source.size > source.limits.index_bytes:
-        raise Refused(f"index of {source.size} bytes")
+        raise over(source.limits, "index_bytes", f"an index of {source.size} bytes, more")
     raw = source.read(0, source.size)
     if not raw.rstrip().endswith(b"}"):
         raise CutShort("the index ends too early")
@@ -35,8 +35,8 @@ def read_index(
     if path is None:
         raise Refused("an index without what lies beside it")
     folder = path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
-    allowance = Allowance(source.limits.seconds)
-    model = _Model()
+    allowance = Allowance(source.limits)
+    model = _Model(source.limits)
     for name in _shards(weight_map):
         allowance.check()
         model.add(_read_shard(folder, name, read_header))
@@ -70,7 +70,8 @@ def _read_shard(folder: str, name: str, read_header: Callable[[str], CheckpointH
 class _Model:
     """What the shards add up to, one after the other: of each header no more is kept than that."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._tensors: dict[str, TensorInfo] = {}
         self._checksums: dict[str, int | None] = {}
         self._dtypes: dict[str, int] = {}
@@ -87,8 +88,8 @@ class _Model:
             self._dtypes[dtype] = self._dtypes.get(dtype, 0) + count
         self._weights_bytes += shard.weights_bytes or 0
         self._storage_bytes += shard.storage_bytes or 0
-        if len(self._tensors) > MAX_TENSORS:
-            raise Refused(f"more than {MAX_TENSORS} tensors")
+        if len(self._tensors) > self._limits.tensors:
+            raise over(self._limits, "tensors", "more tensors")
         if self._text > MAX_NAMES:
             raise Refused("the names of its tensors are too long")
 

@@ -8,37 +8,22 @@ from __future__ import annotations
 import codecs
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
-from catalogdb.formats.limits import Limits
-from catalogdb.formats.pickle_rebuild import KNOWN, charge_text, make_global, safe_key, stub
+from catalogdb.formats.pickle_rebuild import KNOWN, charge_text, charge_work, make_global, safe_key, stub
 from catalogdb.formats.pickle_text import WIDEST, text_cost, unescape
 from catalogdb.formats.pickle_values import GlobalRef, Meter, Stub
-from catalogdb.formats.source import Refused
+from catalogdb.formats.source import Refused, over
 from catalogdb.formats.tensors import TensorRef
+from catalogdb.limits import Limits
 
-MAX_MEMO_INDEX = 0xFFFFF
 MAX_NAMES = 20_000
 MAX_LINE = 64 * 1024
-MAX_LONG_BYTES = 1024
-MAX_COPIES = 1_000_000
-MAX_RARE = 500_000
-"""Opcodes that are rare in a checkpoint, and persistent ids: each takes up to three times what the others do."""
 
 _TEXTS = {str}
 _U32 = struct.Struct("<I").unpack_from
 _I32 = struct.Struct("<i").unpack_from
 _U64 = struct.Struct("<Q").unpack_from
-
-
-def memo_key(index: int) -> bytes:
-    """The memo is keyed as BINPUT and LONG_BINPUT write an index, so that the hot opcodes need not decode it.
-
-    CPython's unpickler grows its memo to the index that a pickle names; a dict doesn't, but its size is bounded too.
-    """
-    if not 0 <= index <= MAX_MEMO_INDEX:
-        raise Refused(f"pickle memo index {index}")
-    return index.to_bytes(1 if index < 256 else 4, "little")
 
 
 class Machine:
@@ -54,13 +39,27 @@ class Machine:
         self.marks: list[int] = []
         self.memo: dict[bytes, Any] = {}
         self.names: dict[tuple[str, str], GlobalRef] = {}
-        self.meter = Meter(MAX_COPIES, limits.pickle_text)
+        self.meter = Meter(limits)
+
+    def memo_key(self, index: int) -> bytes:
+        """The memo is keyed as BINPUT and LONG_BINPUT write an index, so that the hot opcodes need not decode it.
+
+        CPython's unpickler grows its memo to the index that a pickle names; a dict doesn't.
+        """
+        if not 0 <= index <= self.limits.pickle_memo_index:
+            raise over(self.limits, "pickle_memo_index", f"pickle memo index {index}, higher")
+        return index.to_bytes(1 if index < 256 else 4, "little")
 
     def from_mark(self) -> list[Any]:
         at = self.marks.pop()
         taken = self.stack[at:]
         del self.stack[at:]
         return taken
+
+    def refuse_text(self, count: int) -> NoReturn:
+        if count > self.limits.pickle_string:
+            raise over(self.limits, "pickle_string", f"a longer text or bytes object ({count}) in a pickle")
+        raise Refused("the pickle ends inside a text")
 
     def _line(self, pos: int) -> tuple[bytes, int]:
         end = self.data.find(b"\n", pos, pos + MAX_LINE)
@@ -69,8 +68,8 @@ class Machine:
         return self.data[pos:end], end + 1
 
     def _counted(self, pos: int, count: int) -> tuple[bytes, int]:
-        if pos + count > len(self.data):
-            raise Refused("the pickle ends inside a text")
+        if pos + count > len(self.data) or count > self.limits.pickle_string:
+            self.refuse_text(count)
         charge_text(self.meter, count)
         return self.data[pos : pos + count], pos + count
 
@@ -90,7 +89,7 @@ class Machine:
         return ref
 
     def _put(self, index: int) -> None:
-        self.memo[memo_key(index)] = self.stack[-1]
+        self.memo[self.memo_key(index)] = self.stack[-1]
 
     def recall(self, index: bytes) -> Any:
         """What stands in the memo. Of a tensor read at one go, its parts too."""
@@ -183,20 +182,24 @@ class Machine:
             target[key if type(key) is str else safe_key(key)] = value
 
     def dict_(self, pos: int) -> int:
+        charge_work(self.meter, 1)
         values = self.from_mark()
         self.stack.append({})
         self.update(values)
         return pos
 
     def list_(self, pos: int) -> int:
+        charge_work(self.meter, 1)
         self.stack.append(self.from_mark())
         return pos
 
     def empty_list(self, pos: int) -> int:
+        charge_work(self.meter, 1)
         self.stack.append([])
         return pos
 
     def frozenset_(self, pos: int) -> int:
+        charge_work(self.meter, 1)
         self.stack.append(tuple(self.from_mark()))
         return pos
 
@@ -256,23 +259,28 @@ class Machine:
 
     def put(self, pos: int) -> int:
         line, pos = self._line(pos)
-        self._put(_integer(line))
+        self._put(self._integer(line))
         return pos
 
     def get(self, pos: int) -> int:
         line, pos = self._line(pos)
-        self.stack.append(self.recall(memo_key(_integer(line))))
+        self.stack.append(self.recall(self.memo_key(self._integer(line))))
         return pos
+
+    def _integer(self, line: bytes) -> int:
+        if len(line) > self.limits.pickle_integer:
+            raise over(self.limits, "pickle_integer", f"pickle integer of {len(line)} digits, more")
+        return int(line)
 
     def int_(self, pos: int) -> int:
         """INT: a decimal line; ``00`` and ``01`` are False and True (pickletools: decimalnl_short)."""
         line, pos = self._line(pos)
-        self.stack.append(line == b"01" if line in (b"00", b"01") else _integer(line))
+        self.stack.append(line == b"01" if line in (b"00", b"01") else self._integer(line))
         return pos
 
     def long_(self, pos: int) -> int:
         line, pos = self._line(pos)
-        self.stack.append(_integer(line.removesuffix(b"L")))
+        self.stack.append(self._integer(line.removesuffix(b"L")))
         return pos
 
     def long1(self, pos: int) -> int:
@@ -282,8 +290,8 @@ class Machine:
         return self._long(pos + 4, _I32(self.data, pos)[0])
 
     def _long(self, pos: int, count: int) -> int:
-        if not 0 <= count <= MAX_LONG_BYTES:
-            raise Refused(f"pickle integer of {count} bytes")
+        if not 0 <= count <= self.limits.pickle_integer:
+            raise over(self.limits, "pickle_integer", f"pickle integer of {count} bytes, more")
         digits, pos = self._counted(pos, count)
         self.stack.append(int.from_bytes(digits, "little", signed=True))
         return pos
@@ -323,8 +331,8 @@ class Machine:
         (count,) = _U64(self.data, pos)
         begin = pos + 8
         end: int = begin + count
-        if end > len(self.data):
-            raise Refused("the pickle ends inside a text")
+        if end > len(self.data) or count > self.limits.pickle_string:
+            self.refuse_text(count)
         self.stack.append(self._text(self.data[begin:end]))
         return end
 
@@ -349,12 +357,6 @@ class Machine:
 
     def readonly_buffer(self, pos: int) -> int:
         return pos
-
-
-def _integer(line: bytes) -> int:
-    if len(line) > MAX_LONG_BYTES:
-        raise Refused(f"pickle integer of {len(line)} digits")
-    return int(line)
 
 
 UNNAMED = GlobalRef("", "<call of an object>", stub)

@@ -12,22 +12,25 @@ It is one loop over the bytes, without recursion, and holds its bounds before th
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from itertools import repeat
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat
 from typing import NamedTuple
 
-from catalogdb.formats.limits import DEFAULT, Limits
-from catalogdb.formats.pickle_machine import MAX_LINE, MAX_RARE, OPCODES, PERSISTENT, Machine, memo_key
+from catalogdb.formats.pickle_machine import MAX_LINE, OPCODES, PERSISTENT, Machine
+from catalogdb.formats.pickle_rebuild import charge_work
 from catalogdb.formats.pickle_text import WIDEST
-from catalogdb.formats.pickle_values import Stub
-from catalogdb.formats.source import CutShort, Refused
+from catalogdb.formats.pickle_values import Meter, Stub
+from catalogdb.formats.source import Beyond, CutShort, Refused, over
 from catalogdb.formats.tensor_opcodes import Rewritten, TensorReader
 from catalogdb.formats.tensors import StorageRef, TensorRef
+from catalogdb.limits import DEFAULT, Limits
 
 _U32 = struct.Struct("<I").unpack_from
 _I32 = struct.Struct("<i").unpack_from
 _F64 = struct.Struct(">d").unpack_from
-_MANY_RARE = f"more than {MAX_RARE} persistent ids and rare opcodes in a pickle"
+_TURNS = 1 << 16
+"""Opcodes between two looks at the clock, about 10 ms."""
 
 
 class Unpickled(NamedTuple):
@@ -56,7 +59,7 @@ def read_stream(
     Raises CutShort where the data ends inside the pickle, Refused where it is malformed or passes a bound.
     """
     if len(data) > limits.pickle_bytes:
-        raise Refused(f"pickle of {len(data)} bytes")
+        raise over(limits, "pickle_bytes", f"pickle of {len(data)} bytes, more")
     try:
         return run(data, start, persistent, limits, at_one_go=True)
     except Rewritten:
@@ -68,9 +71,12 @@ def run(
 ) -> Unpickled:
     """As ``read_stream``. Raises Rewritten as well where tensors are read ``at_one_go`` and may not be."""
     reader = _Reader(data, persistent or as_storage, limits)
-    tensors = TensorReader(persistent, limits.tensors) if at_one_go else None
+    at_one_go = at_one_go and limits.pickle_memo_index >= DEFAULT.pickle_memo_index
+    tensors = TensorReader(persistent, limits) if at_one_go else None
     try:
         value = reader.run(start, tensors)
+    except Beyond:
+        raise
     except (IndexError, KeyError, struct.error, ValueError, Refused) as error:
         if _ends_early(data, reader.op, reader.pos):
             raise CutShort("the file ends inside a pickle") from None
@@ -127,6 +133,19 @@ def as_storage(pid: object) -> object:
     return Stub(PERSISTENT, (pid,))
 
 
+def _turns(limits: Limits, meter: Meter) -> Iterator[Iterable[None]]:
+    """As many turns as opcodes are allowed; now and then a look at the clock, and at the containers that were made."""
+    left, end = limits.pickle_opcodes, None
+    while left > 0:
+        yield repeat(None, min(left, _TURNS))
+        left -= _TURNS
+        now = time.thread_time()
+        end = end or now + limits.file_seconds
+        if now > end:
+            raise over(limits, "file_seconds", "a pickle takes longer to read")
+        charge_work(meter, 0)
+
+
 class _Reader(Machine):
     """The hot half of the machine. ``pos`` and ``op`` say where it ended, also where it failed."""
 
@@ -141,10 +160,11 @@ class _Reader(Machine):
         """
         data, stack, marks, memo, meter = self.data, self.stack, self.marks, self.memo, self.meter
         push, pop, u32, size = stack.append, stack.pop, _U32, len(self.data)
-        persistent, depth = self.persistent, self.limits.pickle_depth
-        recall, op, left = self.recall, 0, MAX_RARE
+        persistent, recall, memo_key, limits = self.persistent, self.recall, self.memo_key, self.limits
+        depth, longest, highest = limits.pickle_depth, limits.pickle_string, limits.pickle_memo_index
+        op, left = 0, limits.pickle_rare_opcodes
         try:
-            for _ in repeat(None, self.limits.pickle_opcodes):
+            for _ in chain.from_iterable(_turns(limits, meter)):
                 op = data[pos]
                 pos += 1
                 if op == 0x71:  # BINPUT
@@ -155,8 +175,8 @@ class _Reader(Machine):
                     (count,) = u32(data, pos)
                     begin = pos + 4
                     end = begin + count
-                    if end > size:
-                        raise Refused("the pickle ends inside a text")
+                    if end > size or count > longest:
+                        self.refuse_text(count)
                     raw = data[begin:end]
                     if raw.isascii():
                         meter.text -= count
@@ -165,7 +185,7 @@ class _Reader(Machine):
                         meter.text -= WIDEST * count
                         value = str(raw, "utf-8", "replace")
                     if meter.text < 0:
-                        raise Refused("the pickle holds too much text")
+                        raise over(limits, "pickle_text", "more text in a pickle")
                     push(value)
                     pos = end
                     if data[pos] == 0x71:  # BINPUT, as after nearly every text
@@ -192,7 +212,7 @@ class _Reader(Machine):
                         if op == 0x51:  # BINPERSID
                             left -= 1
                             if left < 0:
-                                raise Refused(_MANY_RARE)
+                                raise over(limits, "pickle_rare_opcodes", "more persistent ids and rare opcodes")
                             stack[-1] = persistent(stack[-1])
                             continue
                     elif op == 0x28:  # MARK
@@ -203,7 +223,7 @@ class _Reader(Machine):
                                 continue
                         marks.append(len(stack))
                         if len(marks) > depth:
-                            raise Refused("the pickle is nested too deep")
+                            raise over(limits, "pickle_depth", "deeper nesting in a pickle")
                         continue
                     elif op == 0x29:  # EMPTY_TUPLE
                         push(())
@@ -217,6 +237,7 @@ class _Reader(Machine):
                         pos += 4
                         continue
                     elif op == 0x2E:  # STOP
+                        charge_work(meter, 0)
                         return pop()
                 elif op < 0x74:
                     if op == 0x68:  # BINGET
@@ -225,9 +246,8 @@ class _Reader(Machine):
                         pos += 1
                         continue
                     if op == 0x72:  # LONG_BINPUT
-                        raw = data[pos : pos + 4]
-                        if raw[2] > 15 or raw[3] or not raw[1]:
-                            raw = memo_key(u32(data, pos)[0])
+                        (index,) = u32(data, pos)
+                        raw = data[pos : pos + 4] if 255 < index <= highest else memo_key(index)
                         memo[raw] = stack[-1]
                         pos += 4
                         continue
@@ -243,20 +263,25 @@ class _Reader(Machine):
                         self.update(values)
                         continue
                     if op == 0x7D:  # EMPTY_DICT
+                        meter.work -= 1
                         push({})
                         continue
                     if op == 0x74:  # TUPLE
                         at = marks.pop()
+                        meter.work -= 1
                         stack[at:] = (tuple(stack[at:]),)
                         continue
                 elif op == 0x85:  # TUPLE1
+                    meter.work -= 1
                     stack[-1] = (stack[-1],)
                     continue
                 elif op == 0x86:  # TUPLE2
+                    meter.work -= 1
                     last = pop()
                     stack[-1] = (stack[-1], last)
                     continue
                 elif op == 0x87:  # TUPLE3
+                    meter.work -= 1
                     last = pop()
                     middle = pop()
                     stack[-1] = (stack[-1], middle, last)
@@ -283,9 +308,8 @@ class _Reader(Machine):
                     raise Refused(f"unknown pickle opcode 0x{op:02x}")
                 left -= 1
                 if left < 0:
-                    raise Refused(_MANY_RARE)
+                    raise over(limits, "pickle_rare_opcodes", "more persistent ids and rare opcodes")
                 pos = rare(self, pos)
-            op = _STOP  # so that the last opcode isn't taken for one that lacks bytes
-            raise Refused(f"more than {self.limits.pickle_opcodes} pickle opcodes")
+            raise over(limits, "pickle_opcodes", "more opcodes in a pickle")
         finally:
             self.pos, self.op = pos, op

@@ -13,7 +13,7 @@ from typing import Any
 
 from catalogdb.formats.numpy_arrays import describe_array
 from catalogdb.formats.pickle_values import Builder, GlobalRef, Meter, OpaqueKey, Stub
-from catalogdb.formats.source import Refused
+from catalogdb.formats.source import over
 from catalogdb.formats.tensors import TensorRef, contiguous, describe
 
 _MAX_PATH = 4096
@@ -34,16 +34,16 @@ def safe_key(key: object) -> object:
     return OpaqueKey(key)
 
 
-def _charge_work(meter: Meter, amount: int) -> None:
+def charge_work(meter: Meter, amount: int) -> None:
     meter.work -= amount
     if meter.work < 0:
-        raise Refused("the pickle copies its containers too often")
+        raise over(meter.limits, "pickle_containers", "more containers, or items copied, in a pickle")
 
 
 def charge_text(meter: Meter, amount: int) -> None:
     meter.text -= amount
     if meter.text < 0:
-        raise Refused("the pickle holds too much text")
+        raise over(meter.limits, "pickle_text", "more text in a pickle")
 
 
 def build_dict(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
@@ -52,7 +52,7 @@ def build_dict(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
         return {}
     if len(args) != 1 or type(args[0]) not in (dict, list, tuple):
         return Stub(ref, args)
-    _charge_work(meter, len(args[0]))
+    charge_work(meter, len(args[0]))
     if type(args[0]) is dict:
         return dict(args[0])
     made: dict[Any, Any] = {}
@@ -193,7 +193,7 @@ def _newobj(ref: GlobalRef, args: tuple[Any, ...], meter: Meter) -> object:
     """``copyreg.__newobj__(cls, *args)``: NEWOBJ as protocols 0 and 1 write it."""
     if not args or type(args[0]) is not GlobalRef or args[0].build is _newobj:
         return Stub(ref, args)
-    _charge_work(meter, len(args))
+    charge_work(meter, len(args))
     return args[0].build(args[0], args[1:], meter)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from catalogdb.formats.pickle_reader import read_stream
-from catalogdb.formats.source import ByteSource, CutShort, Refused
+from catalogdb.formats.source import ByteSource, CutShort, over
 
 _WINDOWS = (64 * 1024, 512 * 1024, 4 * 1024 * 1024, 32 * 1024 * 1024)
 """Each eight times the last, and then the bound: what is interpreted again costs little beside the whole."""
@@ -43,7 +43,7 @@ class PickleStream:
                 continue
             self.at = self._data_at + end
             return value
-        raise Refused(f"pickle of more than {most} bytes")
+        raise over(self._source.limits, "pickle_bytes", "a pickle of more bytes")
 
     def take(self, count: int) -> bytes:
         """The next ``count`` bytes, which are no pickle."""

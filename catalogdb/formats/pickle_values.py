@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from catalogdb.limits import Limits
+
 
 class GlobalRef:
     """A class or function that a pickle names. It is a name: nothing is looked up or imported.
@@ -47,13 +49,14 @@ class OpaqueKey:
 
 
 class Meter:
-    """What is left of the work and the text that one pickle may cause beyond its own opcodes."""
+    """What is left of the containers (and items that calls copy) and of the text that one pickle may hold."""
 
-    __slots__ = ("text", "work")
+    __slots__ = ("limits", "text", "work")
 
-    def __init__(self, work: int, text: int) -> None:
-        self.work = work
-        self.text = text
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.work = limits.pickle_containers
+        self.text = limits.pickle_text
 
 
 Builder = Callable[[GlobalRef, "tuple[Any, ...]", Meter], object]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from catalogdb.formats.container import Span
 from catalogdb.formats.json_text import load_object
-from catalogdb.formats.source import ByteSource, CutShort, Refused
+from catalogdb.formats.source import ByteSource, CutShort, Refused, over
 from catalogdb.formats.tensors import MAX_DIM, Tensor, contiguous
 from catalogdb.formats.weights import unknown, weigh
 from catalogdb.records import CheckpointHeader, Scalar
@@ -57,7 +57,7 @@ def read_layout(source: ByteSource) -> Layout:
     """The header of a safetensors file. Raises CutShort, Refused and OSError."""
     length = int.from_bytes(source.read_exactly(0, 8, "the header's length"), "little")
     if length > source.limits.safetensors_header:
-        raise Refused(f"safetensors header of {length} bytes")
+        raise over(source.limits, "safetensors_header", f"safetensors header of {length} bytes, more")
     if 8 + length > source.size:
         raise CutShort("the file ends inside the safetensors header")
     header = load_object(source.read_exactly(8, length, "the safetensors header"), "the safetensors header")

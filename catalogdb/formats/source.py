@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import BinaryIO
 
-from catalogdb.formats.limits import DEFAULT, Limits
+from catalogdb.limits import DEFAULT, Limits
 
 WHOLE_FILE = 64 * 1024
 """Files up to this size are read at once: one call is cheaper than five small ones."""
@@ -15,6 +15,15 @@ WHOLE_FILE = 64 * 1024
 
 class Refused(Exception):
     """The content can't be trusted or understood. Its text is one line; it never leaves this package."""
+
+
+class Beyond(Refused):
+    """A limit is passed; the reason names the setting."""
+
+
+def over(limits: Limits, name: str, what: str) -> Beyond:
+    """What to raise where ``what`` is beyond the limit called ``name``."""
+    return Beyond(f"{what} than limits_{name} allows ({getattr(limits, name)})")
 
 
 class CutShort(Exception):

@@ -9,7 +9,7 @@ zeros end the archive.
 from __future__ import annotations
 
 from catalogdb.formats.container import Span
-from catalogdb.formats.source import ByteSource, CutShort, Refused
+from catalogdb.formats.source import ByteSource, CutShort, Refused, over
 
 BLOCK = 512
 MAX_EXTENDED = 64 * 1024
@@ -57,7 +57,7 @@ def read_members(source: ByteSource) -> dict[str, Span]:
                 members[name] = Span(at + BLOCK, size)
             long_name = long_size = None
         at += BLOCK + (size + BLOCK - 1) // BLOCK * BLOCK
-    raise Refused(f"tar of more than {source.limits.tar_members} members")
+    raise over(source.limits, "tar_members", "more members in a tar")
 
 
 def _name(block: bytes) -> str:

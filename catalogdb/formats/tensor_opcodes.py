@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 from catalogdb.formats.pickle_machine import Machine
 from catalogdb.formats.pickle_rebuild import KNOWN, build_dict, build_tensor, build_tensor_v3, charge_text
 from catalogdb.formats.pickle_values import GlobalRef
-from catalogdb.formats.source import Refused
+from catalogdb.formats.source import over
 from catalogdb.formats.tensors import STORAGE_DTYPES, StorageRef, Tensor, TensorRef, reach_of
+from catalogdb.limits import Limits
 
 _Match = Callable[[bytes, int], "re.Match[bytes] | None"]
 
@@ -145,9 +146,9 @@ _new_ref: Callable[[type[TensorRef]], TensorRef] = object.__new__
 class TensorReader:
     """Reads tensors at one go. ``persistent`` stands for a storage's object where one is asked for, each in turn."""
 
-    def __init__(self, persistent: Callable[[object], object] | None, limit: int) -> None:
+    def __init__(self, persistent: Callable[[object], object] | None, limits: Limits) -> None:
         self._persistent = persistent
-        self._limit = limit
+        self._limits = limits
         self.count = 0
 
     def read(self, machine: Machine, pos: int) -> int:
@@ -187,8 +188,8 @@ class TensorReader:
                 if type(key) is not str:
                     return pos
             self.count += 1
-            if self.count > self._limit:
-                raise Refused(f"more than {self._limit} tensors")
+            if self.count > self._limits.tensors:
+                raise over(self._limits, "tensors", "more tensors")
             pos = found.end()
 
             ref = _new_ref(TensorRef)

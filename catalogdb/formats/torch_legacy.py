@@ -14,8 +14,9 @@ from catalogdb.formats.container import Spans
 from catalogdb.formats.pickle_reader import as_storage
 from catalogdb.formats.pickle_stream import PickleStream
 from catalogdb.formats.pickle_values import GlobalRef
-from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
+from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused, over
 from catalogdb.formats.tensors import MAX_DIM, StorageRef, Tensor, TensorRef, storage_item_size
+from catalogdb.limits import Limits
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
@@ -30,6 +31,10 @@ class TorchLegacy:
         self._source = source
         self._spans = Spans(source)
         self._pids: dict[str, tuple[object, ...]] = {}
+
+    @property
+    def limits(self) -> Limits:
+        return self._source.limits
 
     @property
     def bytes_read(self) -> int:
@@ -54,7 +59,7 @@ class TorchLegacy:
             if type(key) is str:
                 self._pids.setdefault(key, made.pid)
                 if len(self._pids) > self._source.limits.tensors:
-                    raise Refused(f"more than {self._source.limits.tensors} storages")
+                    raise over(self._source.limits, "tensors", "more storages")
         return made
 
     def _place(self, keys: object, at: int) -> None:
@@ -101,6 +106,10 @@ class BarePickle:
     def __init__(self, source: ByteSource) -> None:
         self._source = source
         self._spans = Spans(source)
+
+    @property
+    def limits(self) -> Limits:
+        return self._source.limits
 
     @property
     def bytes_read(self) -> int:

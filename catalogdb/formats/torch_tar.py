@@ -16,10 +16,10 @@ from catalogdb.formats.container import Span, Spans
 from catalogdb.formats.pickle_machine import PERSISTENT
 from catalogdb.formats.pickle_stream import PickleStream
 from catalogdb.formats.pickle_values import Stub
-from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
+from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused, over
 from catalogdb.formats.tensors import MAX_DIMS, StorageRef, Tensor, TensorRef
 from catalogdb.formats.torch_legacy import storage_size
-from catalogdb.formats.weights import MAX_TENSORS
+from catalogdb.limits import Limits
 
 MEMBERS = ("storages", "tensors", "pickle")
 
@@ -39,6 +39,10 @@ class TorchTar:
         self._members = members
         self._spans = Spans(source)
         self._objects: dict[int, StorageRef | TensorRef] = {}
+
+    @property
+    def limits(self) -> Limits:
+        return self._source.limits
 
     @property
     def bytes_read(self) -> int:
@@ -72,7 +76,7 @@ class TorchTar:
 
     def _read_storages(self, stream: PickleStream) -> None:
         base = self._members["storages"].at
-        for _ in range(_count(stream.read())):
+        for _ in range(self._count(stream.read())):
             key, location, kind = _three(stream.read())
             (count,) = struct.unpack("<q", stream.take(8))
             size = storage_size(kind, count)
@@ -81,7 +85,7 @@ class TorchTar:
             self._objects[key] = StorageRef(("storage", kind, name, location, count))
             stream.skip(size)
         views = stream.read()
-        if type(views) is not list or len(views) > MAX_TENSORS:
+        if type(views) is not list or len(views) > self._source.limits.tensors:
             raise Refused("the list of views is missing, or too long")
         for view in views:
             self._add_view(view)
@@ -96,7 +100,7 @@ class TorchTar:
         self._objects[view[0]] = StorageRef((*root.pid[:5], (str(view[0]), view[2], view[3])))
 
     def _read_tensors(self, stream: PickleStream) -> None:
-        for _ in range(_count(stream.read())):
+        for _ in range(self._count(stream.read())):
             key, storage_key, _ = _three(stream.read())
             storage = self._objects.get(storage_key) if type(storage_key) is int else None
             if type(storage) is not StorageRef:
@@ -107,6 +111,13 @@ class TorchTar:
             numbers = struct.unpack(f"<{2 * dims + 1}q", stream.take(16 * dims + 8))
             self._own_key(key)
             self._objects[key] = TensorRef((storage, numbers[-1], numbers[:dims], numbers[dims : 2 * dims]))
+
+    def _count(self, value: object) -> int:
+        if type(value) is not int or value < 0:
+            raise Refused("a count of the tar is no number")
+        if value > self._source.limits.tensors:
+            raise over(self._source.limits, "tensors", f"a tar of {value} tensors or storages, more")
+        return value
 
     def _own_key(self, key: object) -> str:
         if type(key) is not int or key in self._objects or key.bit_length() > 64:
@@ -119,12 +130,6 @@ class TorchTar:
         digits = pid if type(pid) is int else int(pid) if type(pid) is str and pid.isdigit() and len(pid) < 24 else None
         found = None if digits is None else self._objects.get(digits)
         return Stub(PERSISTENT, (pid,)) if found is None else found
-
-
-def _count(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= MAX_TENSORS:
-        raise Refused("a count of the tar is no number, or too large")
-    return value
 
 
 def _three(value: object) -> tuple[int, object, object]:

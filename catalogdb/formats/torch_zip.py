@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 
 from catalogdb.formats.container import MAX_STORAGES_READ, SMALL_STORAGE, decode_number
 from catalogdb.formats.pickle_reader import read_pickle
-from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
+from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused, over
 from catalogdb.formats.tensors import ITEM_SIZES, Tensor, TensorRef, describe
 from catalogdb.formats.zip_directory import Directory, Entry, read_directory, read_entry
+from catalogdb.limits import Limits
 
 
 class TorchZip:
@@ -30,6 +31,10 @@ class TorchZip:
         self._big_endian: bool | None = None
 
     @property
+    def limits(self) -> Limits:
+        return self._source.limits
+
+    @property
     def bytes_read(self) -> int:
         return self._source.bytes_read
 
@@ -37,8 +42,12 @@ class TorchZip:
         entry = self._find("data.pkl")
         if entry is None:
             raise Refused("the zip has no data.pkl")
+        limits = self._source.limits
+        if entry.size > limits.pickle_bytes:
+            raise over(limits, "pickle_bytes", f"pickle of {entry.size} bytes, more")
+        if entry.method and entry.size > limits.inflated_bytes:
+            raise over(limits, "inflated_bytes", f"pickle that inflates to {entry.size} bytes, more")
         try:
-            limits = self._source.limits
             return read_pickle(read_entry(self._source, entry, limit=limits.pickle_bytes), limits)
         except CutShort as error:  # the directory was whole, so the file wasn't cut: the entry lies
             raise Refused(str(error)) from error

@@ -12,8 +12,9 @@ from catalogdb.formats.modules import is_module, module_tensors
 from catalogdb.formats.numpy_arrays import describe_array
 from catalogdb.formats.pickle_values import Stub
 from catalogdb.formats.plain import as_mapping
-from catalogdb.formats.source import Refused
+from catalogdb.formats.source import Refused, over
 from catalogdb.formats.tensors import Tensor, TensorRef, describe
+from catalogdb.limits import DEFAULT, Limits
 from catalogdb.records import TensorInfo, Weights
 
 BOOKKEEPING = ("running_mean", "running_var", "num_batches_tracked")
@@ -23,7 +24,6 @@ WRAPPERS = ("module.", "_orig_mod.", "model.", "_forward_module.", "_fsdp_wrappe
 """What DataParallel and DistributedDataParallel, torch.compile, Lightning's modules and Fabric put before each name."""
 
 MAX_NUMBER = 2**63 - 1
-MAX_TENSORS = 100_000
 
 _new_tuple = tuple.__new__
 """A named tuple's own constructor takes twice as long."""
@@ -38,7 +38,7 @@ class Weighed(NamedTuple):
     prefix: str | None
 
 
-def find_state_dict(checkpoint: object, places: tuple[str, ...]) -> dict[str, Tensor] | None:
+def find_state_dict(checkpoint: object, places: tuple[str, ...], limits: Limits = DEFAULT) -> dict[str, Tensor] | None:
     """The model's tensors by name: at one of ``places``, else the checkpoint itself if it holds tensors.
 
     A mapping counts when most of its values are tensors. What it holds beside them (``_extra_state``) is left out.
@@ -46,26 +46,26 @@ def find_state_dict(checkpoint: object, places: tuple[str, ...]) -> dict[str, Te
     """
     mapping = as_mapping(checkpoint)
     if mapping is None or is_module(checkpoint):
-        return _tensors_at(checkpoint)
+        return _tensors_at(checkpoint, limits)
     for place in places:
-        tensors = _tensors_at(mapping.get(place))
+        tensors = _tensors_at(mapping.get(place), limits)
         if tensors is not None:
             return tensors
-    return _tensors(mapping)
+    return _tensors(mapping, limits)
 
 
-def _tensors_at(value: object) -> dict[str, Tensor] | None:
+def _tensors_at(value: object, limits: Limits) -> dict[str, Tensor] | None:
     if type(value) is Stub and is_module(value):
-        return _described(module_tensors(value)) or None
-    return _tensors(as_mapping(value))
+        return _described(module_tensors(value), limits) or None
+    return _tensors(as_mapping(value), limits)
 
 
-def _tensors(mapping: Mapping[Any, Any] | None) -> dict[str, Tensor] | None:
+def _tensors(mapping: Mapping[Any, Any] | None, limits: Limits) -> dict[str, Tensor] | None:
     if not mapping:
         return None
     refs = {key: value for key, value in mapping.items() if type(value) is TensorRef and type(key) is str}
     if 2 * len(refs) > len(mapping):
-        return _described(refs)
+        return _described(refs, limits)
     arrays: dict[str, Tensor] = {}
     for key, value in mapping.items():
         array = describe_array(value) if type(value) is Stub and type(key) is str else None
@@ -74,9 +74,9 @@ def _tensors(mapping: Mapping[Any, Any] | None) -> dict[str, Tensor] | None:
     return arrays if 2 * len(arrays) > len(mapping) else None
 
 
-def _described(refs: dict[str, TensorRef]) -> dict[str, Tensor]:
-    if len(refs) > MAX_TENSORS:
-        raise Refused(f"weights of {len(refs)} tensors")
+def _described(refs: dict[str, TensorRef], limits: Limits) -> dict[str, Tensor]:
+    if len(refs) > limits.tensors:
+        raise over(limits, "tensors", f"weights of {len(refs)} tensors, more")
     tensors: dict[str, Tensor] = {}
     extents: dict[tuple[int, int], tuple[int, int] | None] = {}
     for name, ref in refs.items():

@@ -13,7 +13,7 @@ from collections.abc import Iterator, KeysView
 from operator import itemgetter
 from typing import NamedTuple
 
-from catalogdb.formats.source import ByteSource, CutShort, Refused
+from catalogdb.formats.source import ByteSource, CutShort, Refused, over
 
 _END = struct.Struct("<4s4xHHIIH")
 _END64_LOCATOR = struct.Struct("<4s4xQ4x")
@@ -92,9 +92,9 @@ def check_end(source: ByteSource) -> tuple[int, int, int]:
     """(entries, size, start of the directory), which lies inside the file. Raises as ``read_directory``."""
     count, size, start, limit = _find_end(source)
     if count > source.limits.zip_entries:
-        raise Refused(f"zip of {count} entries")
+        raise over(source.limits, "zip_entries", f"zip of {count} entries, more")
     if size > source.limits.zip_directory_bytes:
-        raise Refused(f"zip directory of {size} bytes")
+        raise over(source.limits, "zip_directory_bytes", f"zip directory of {size} bytes, more")
     if start + size > source.size:
         raise CutShort("the zip's directory lies beyond the end of the file")
     if start + size > limit or size < count * _CENTRAL.size:

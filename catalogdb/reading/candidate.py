@@ -9,6 +9,7 @@ from typing import Protocol
 
 from catalogdb.discovery import state_of
 from catalogdb.formats import OpenedCheckpoint
+from catalogdb.limits import DEFAULT, Limits
 from catalogdb.reading.pieces import in_pieces
 from catalogdb.records import Candidate, CheckpointHeader, Finding, HeaderState, Resolution, RunQuestion, Tier
 from catalogdb.resolve import Answer, ResolverChain, merge
@@ -57,7 +58,7 @@ class Questions(Protocol):
 
 class CandidateReader:
     """Reads candidates in this process. ``full`` reads whole headers; ``clock`` gives seconds since the epoch;
-    ``questions`` makes what W&B is asked, where it is asked at all."""
+    ``questions`` makes what W&B is asked, where it is asked at all; ``limits`` are of what it reads."""
 
     def __init__(
         self,
@@ -66,8 +67,10 @@ class CandidateReader:
         full: bool,
         clock: Callable[[], float],
         questions: Questions | None = None,
+        limits: Limits = DEFAULT,
     ) -> None:
         self._questions = questions
+        self._limits = limits
         self._chain = chain
         self._full = full
         self._clock = clock
@@ -79,7 +82,8 @@ class CandidateReader:
     def read_piece(self, candidates: Sequence[Candidate]) -> list[Reading]:
         """A few candidates together: those that a glance suffices for step by step, then each other one by itself."""
         with ExitStack() as until_read:
-            files = [until_read.enter_context(OpenedCheckpoint(candidate.path)) for candidate in candidates]
+            opened = [OpenedCheckpoint(candidate.path, limits=self._limits) for candidate in candidates]
+            files = [until_read.enter_context(file) for file in opened]
             glanced = {} if self._full else self._glance_at(candidates, files)
             return [
                 glanced.get(place) or self._read_whole(candidate, file)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from catalogdb.errors import UsageError
+from catalogdb.limits import Limits
 from catalogdb.settings import SETTINGS, Settings, database_file, load_settings, normalise_url
 
 EXAMPLES: dict[str, tuple[str, str, Any]] = {
@@ -61,6 +62,9 @@ BAD: list[tuple[str, str, str]] = [
     ("wandb_base_url", '"api.wandb.ai"', "https://"),
 ]
 
+for _limit in fields(Limits):
+    EXAMPLES[f"limits_{_limit.name}"] = ("7", "7", 7)
+
 BAD_VARIABLES: list[tuple[str, str, str]] = [
     ("CATALOGDB_OFFLINE", "perhaps", "true or false"),
     ("CATALOGDB_WANDB_TIMEOUT", "soon", "above 0"),
@@ -68,6 +72,9 @@ BAD_VARIABLES: list[tuple[str, str, str]] = [
     ("CATALOGDB_WANDB_RETRY_COUNT", "2.5", "whole number"),
     ("CATALOGDB_WANDB_CACHE_TTL", "1h", "number of seconds"),
     ("CATALOGDB_LOG", "loud", "debug, info"),
+    ("CATALOGDB_LIMITS_PICKLE_BYTES", "0", "whole number, 1 or above"),
+    ("CATALOGDB_LIMITS_PICKLE_BYTES", "64 MB", "whole number, 1 or above"),
+    ("CATALOGDB_LIMITS_FILE_SECONDS", "0", "above 0"),
     ("CATALOGDB_SUFFIXES", "ckpt", "dot"),
     ("CATALOGDB_URL", "mysql://host/db", "SQLite"),
     ("WANDB_BASE_URL", "ftp://host", "https://"),
@@ -79,6 +86,12 @@ def home(tmp_path: Path) -> Path:
     (tmp_path / "home").mkdir()
     (tmp_path / "work" / "deep" / "er").mkdir(parents=True)
     return tmp_path / "home"
+
+
+def value_of(settings: Settings, name: str) -> object:
+    if name.startswith("limits_"):
+        return getattr(settings.limits, name.removeprefix("limits_"))
+    return getattr(settings, name)
 
 
 def load(home: Path, environ: Mapping[str, str] | None = None, **more: Any) -> Settings:
@@ -100,7 +113,8 @@ def user_file(home: Path, content: str) -> Path:
 
 
 def test_the_registry_is_the_dataclass() -> None:
-    assert [setting.name for setting in SETTINGS] == [item.name for item in fields(Settings)]
+    single = [item.name for item in fields(Settings) if item.name != "limits"]
+    assert [setting.name for setting in SETTINGS] == single + [f"limits_{item.name}" for item in fields(Limits)]
     assert set(EXAMPLES) == {setting.name for setting in SETTINGS}
     assert all(setting.description.endswith(".") for setting in SETTINGS)
 
@@ -122,7 +136,7 @@ def test_xdg_ignores_what_is_not_absolute(home: Path, relative: str) -> None:
 def test_each_from_the_environment(home: Path, name: str) -> None:
     written, _, expected = EXAMPLES[name]
     for variable in next(setting.variables for setting in SETTINGS if setting.name == name):
-        assert getattr(load(home, {variable: written}), name) == expected
+        assert value_of(load(home, {variable: written}), name) == expected
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -130,7 +144,7 @@ def test_each_from_a_file(home: Path, name: str) -> None:
     _, written, expected = EXAMPLES[name]
     personal = next(setting.personal for setting in SETTINGS if setting.name == name)
     (user_file if personal else project_file)(home, f"{name} = {written}\n")
-    assert getattr(load(home), name) == expected
+    assert value_of(load(home), name) == expected
 
 
 @pytest.mark.parametrize(
@@ -148,10 +162,19 @@ def test_a_project_can_not_name_the_server_that_the_key_is_sent_to(home: Path, c
         load(home)
 
 
+@pytest.mark.parametrize("content", ["limits_pickle_bytes = 9\n", "[limits]\npickle_bytes = 9\n"])
+def test_limits_are_their_user_s_alone(home: Path, content: str) -> None:
+    user_file(home, content)
+    assert load(home).limits == Limits(pickle_bytes=9)
+    project_file(home, content)
+    with pytest.raises(UsageError, match=r"a project may not set this; .*CATALOGDB_LIMITS_PICKLE_BYTES"):
+        load(home)
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_each_as_an_override(home: Path, name: str) -> None:
     expected = EXAMPLES[name][2]
-    assert getattr(load(home, overrides={name: expected}), name) == expected
+    assert value_of(load(home, overrides={name: expected}), name) == expected
 
 
 @pytest.mark.parametrize(("name", "written", "advice"), BAD)

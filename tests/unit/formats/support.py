@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from catalogdb.formats import pickle_reader, read_header
-from catalogdb.formats.limits import DEFAULT
 from catalogdb.formats.pickle_values import GlobalRef, OpaqueKey, Stub
 from catalogdb.formats.source import CutShort, Refused
 from catalogdb.formats.tensors import StorageRef, TensorRef
+from catalogdb.limits import DEFAULT
 from catalogdb.records import CheckpointHeader
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalogdb.formats.limits import DEFAULT
 from catalogdb.formats.pickle_reader import _Reader, as_storage, read_pickle
 from catalogdb.formats.pickle_values import GlobalRef, OpaqueKey, Stub
 from catalogdb.formats.source import Refused
 from catalogdb.formats.tensor_opcodes import TensorReader
 from catalogdb.formats.tensors import TensorRef, describe
+from catalogdb.limits import DEFAULT
 from tests.unit.formats.support import name_ref, outcome, pickled, tensor_opcodes, text, training_pickle
 
 PROTOCOLS = range(6)
@@ -205,14 +205,14 @@ def test_every_cut_is_refused() -> None:
 @pytest.mark.parametrize(
     ("bomb", "reason"),
     [
-        (b"\x80\x02" + b"}" * 3_000_000, "opcodes"),
-        (b"\x80\x02" + b"(" * 10_000, "nested"),
-        (b"\x80\x02X" + struct.pack("<I", 34_000_000) + b"a" * 34_000_000 + b".", "text"),
+        (b"\x80\x02" + b"}" * 3_000_000, "limits_pickle_opcodes"),
+        (b"\x80\x02" + b"(" * 10_000, "limits_pickle_depth"),
+        (b"\x80\x02X" + struct.pack("<I", 34_000_000) + b"a" * 34_000_000 + b".", "limits_pickle_string"),
         (b"\x80\x02" + b"".join(b"c%x\nx\n" % i for i in range(25_000)), "names"),
         (
             b"\x80\x02ccollections\nOrderedDict\nq\x00](" + b"K\x01K\x02\x86" * 50_000 + b"eq\x01"
             b"" + b"h\x00h\x01\x85R" * 50_000,
-            "copies",
+            "limits_pickle_containers",
         ),
         (
             b"\x80\x02c_codecs\nencode\nq\x00"
@@ -220,7 +220,7 @@ def test_every_cut_is_refused() -> None:
             + text("latin1")
             + b"\x86q\x01"
             + b"h\x00h\x01R" * 999,
-            "text",
+            "limits_pickle_text",
         ),
         (b"\x80\x02Nr\xff\xff\xff\x7f.", "memo index 2147483647"),
     ],
@@ -321,7 +321,7 @@ def test_an_optimizer_read_at_one_go_equals_one_read_by_the_loop(layers: int) ->
 def test_nearly_all_tensors_are_read_at_one_go() -> None:
     torch = pytest.importorskip("torch")
     for data in (save_pickle(torch, training_state(torch, 40)), training_pickle(40)):
-        tensors = TensorReader(None, 1000)
+        tensors = TensorReader(None, DEFAULT)
         _Reader(data, as_storage, DEFAULT).run(0, tensors)
         assert 4 * 40 - 4 <= tensors.count <= 4 * 40
 
