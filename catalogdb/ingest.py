@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 LOOKAHEAD = 20_000
 """Candidates a scan holds at once: a move is recognised within them, and most trees are smaller."""
 
-BATCH = 1024
+BATCH = 2048
 """Checkpoints per transaction, where they are read as quickly as that."""
 
 BATCH_SECONDS = 1.0

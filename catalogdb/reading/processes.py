@@ -19,8 +19,9 @@ from catalogdb.reading.pieces import Piece, in_pieces
 from catalogdb.reading.wire import ReadingDecoder, ReadingEncoder, decode_candidates, encode_candidates
 from catalogdb.records import Candidate
 
-AHEAD = 8
-"""Messages that a process may have before it: it goes on reading while the scan writes a batch."""
+AHEAD = 24
+"""Messages that a process may have before it: it goes on reading while the scan writes a batch. Their answers, 34 kB
+each, have room in a pipe."""
 
 PIPE_BYTES = 1 << 20
 _LENGTH = struct.Struct("<Q")
