@@ -1,7 +1,8 @@
 """OmegaConf's ``${a.b}`` in a config, filled in from the same document; what a resolver has to say stays.
 
-(https://omegaconf.readthedocs.io, "Variable interpolation".) Sections without any are returned as they are: documents
-share equal sections, and whoever has seen one knows it again by its identity.
+(https://omegaconf.readthedocs.io, "Variable interpolation".) What leads to a mapping or a list becomes it. Sections
+without any are returned as they are: documents share equal sections, and whoever has seen one knows it again by its
+identity.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ MAX_DEPTH = 16
 """Of interpolations that lead to others, and of mappings."""
 
 MAX_TEXT = 4096
+MAX_NODES = 4096
+"""Items of mappings and lists that the interpolations of one section lead to: two that name two that name two …"""
+
 MAX_KNOWN = 4096
 
 _INNER = re.compile(r"\$\{\s*(\.*[^\s{}$:,']+)\s*\}")
@@ -27,7 +31,7 @@ _known: dict[int, tuple[object, tuple[tuple[str, object], ...], Any]] = {}
 
 
 def interpolated(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The document with every interpolation filled in that the document itself answers with a scalar."""
+    """The document with every interpolation filled in that the document itself answers."""
     marked = {name for name, value in document.items() if _has_mark(value)}
     if not marked:
         return document
@@ -77,17 +81,21 @@ class _Filling:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document
+        self._within: list[tuple[str, ...]] = []
+        self._nodes_left = MAX_NODES
         self.led_to: set[str] = set()
 
-    def fill(self, value: Any, place: tuple[str, ...]) -> Any:
+    def fill(self, value: Any, place: tuple[str, ...], depth: int = MAX_DEPTH) -> Any:
         if isinstance(value, str):
-            return self._resolve(value, place, MAX_DEPTH) if MARK in value else value
-        if len(place) > MAX_DEPTH:
+            return self._resolve(value, place, depth) if MARK in value else value
+        if len(place) > MAX_DEPTH or self._nodes_left < 0:
             return value
+        if self._within and isinstance(value, (dict, list)):
+            self._nodes_left -= len(value)
         if isinstance(value, dict):
-            return {name: self.fill(item, (*place, name)) for name, item in value.items()}
+            return {name: self.fill(item, (*place, name), depth) for name, item in value.items()}
         if isinstance(value, list):
-            return [self.fill(item, (*place, str(index))) for index, item in enumerate(value)]
+            return [self.fill(item, (*place, str(index)), depth) for index, item in enumerate(value)]
         return value
 
     def _resolve(self, text: str, place: tuple[str, ...], depth: int) -> Any:
@@ -102,13 +110,13 @@ class _Filling:
             if inner is None:
                 return filled
             found = self._at(inner[1], place, depth)
-            if found is _UNKNOWN or len(filled) > MAX_TEXT:
+            if found is _UNKNOWN or isinstance(found, (dict, list)) or len(filled) > MAX_TEXT:
                 return text
             filled = f"{filled[: inner.start()]}{found}{filled[inner.end() :]}"
         return text
 
     def _at(self, key: str, place: tuple[str, ...], depth: int) -> Any:
-        """The scalar at a key: from the top, or with leading dots from the mapping that it stands in, up."""
+        """What stands at a key: from the top, or with leading dots from the mapping that it stands in, up."""
         path = key.lstrip(".")
         dots = len(key) - len(path)
         names = tuple(part for part in re.split(r"[.\[\]]+", path) if part)
@@ -126,13 +134,22 @@ class _Filling:
             else:
                 return _UNKNOWN
         if isinstance(value, (dict, list)):
-            return _UNKNOWN
+            return self._node(value, names, place, depth)
         if isinstance(value, str) and MARK in value:
             if depth == 0:
                 return _UNKNOWN
             value = self._resolve(value, names, depth - 1)
             return _UNKNOWN if isinstance(value, str) and MARK in value else value
         return value
+
+    def _node(self, value: Any, names: tuple[str, ...], place: tuple[str, ...], depth: int) -> Any:
+        """A mapping or a list, filled in; what stands inside itself has no value."""
+        if depth == 0 or self._nodes_left < 0 or names in self._within or place[: len(names)] == names:
+            return _UNKNOWN
+        self._within.append(names)
+        filled = self.fill(value, names, depth - 1)
+        self._within.pop()
+        return filled
 
 
 _UNKNOWN = object()

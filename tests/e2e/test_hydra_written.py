@@ -21,6 +21,7 @@ pytest.importorskip("torch")
 CONFIG = """\
 exp: base
 data: {root: data, train: "${.root}/train", sizes: [1, 2]}
+twin: "${optimizer}"
 optimizer: {lr: 0.1, decay: "${optimizer.lr}", momentum: null}
 model: {name: wide, width: 8, title: "${model.name}-${model.width}x", lr: "${optimizer.lr}", flag: true}
 """

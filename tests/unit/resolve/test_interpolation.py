@@ -20,12 +20,47 @@ from catalogdb.resolve.interpolation import interpolated
         ({"a": ["p", "q"], "b": "${a[1]}"}, {"a": ["p", "q"], "b": "q"}),
         ({"a": "${b}", "b": "${c}", "c": True}, {"a": True, "b": True, "c": True}),
         ({"a": "${now:%Y}", "b": "${a}", "c": "${missing}"}, {"a": "${now:%Y}", "b": "${a}", "c": "${missing}"}),
-        ({"a": {"x": 1}, "b": "${a}"}, {"a": {"x": 1}, "b": "${a}"}),
+        ({"a": {"x": 1}, "b": "${a}"}, {"a": {"x": 1}, "b": {"x": 1}}),
+        ({"a": {"x": [1, "${..y}"], "y": 2}, "b": "${a.x}"}, {"a": {"x": [1, 2], "y": 2}, "b": [1, 2]}),
+        ({"a": {"x": 1}, "b": "is ${a}"}, {"a": {"x": 1}, "b": "is ${a}"}),
+        ({"a": {"x": 1, "y": "${a}"}}, {"a": {"x": 1, "y": "${a}"}}),
         ({"a": "${b}", "b": "${a}"}, {"a": "${b}", "b": "${a}"}),
     ],
 )
 def test_filled_in(document: dict[str, Any], filled: dict[str, Any]) -> None:
     assert interpolated(document) == filled
+
+
+ORACLE: list[dict[str, Any]] = [
+    {"model": {"encoder": {"name": "resnet18", "lr": "${lr}"}}, "head": {"encoder": "${model.encoder}"}, "lr": 0.1},
+    {"a": {"b": {"c": "${..d}", "e": "${.c}"}, "d": "${top}"}, "copy": "${a.b}", "top": True},
+    {"sizes": [1, 2, "${n}"], "all": "${sizes}", "last": "${all[2]}", "n": 3, "one": "${sizes.0}"},
+    {"x": "${y}", "y": "${z}", "z": {"w": ["${v}", {"u": "${v}"}]}, "v": "t", "text": "${v}-${z.w[0]}"},
+]
+
+
+@pytest.mark.parametrize("document", ORACLE)
+def test_it_is_what_omegaconf_makes_of_it(document: dict[str, Any]) -> None:
+    omegaconf = pytest.importorskip("omegaconf").OmegaConf
+    filled = interpolated(document)
+    expected = omegaconf.to_container(omegaconf.create(document), resolve=True)
+    assert {name: value for name, value in filled.items() if name != "last"} == {
+        name: value for name, value in expected.items() if name != "last"
+    }
+    assert filled.get("last") in (expected.get("last"), document.get("last")), "through another one, or not at all"
+
+
+def test_mappings_that_stand_in_each_other_end() -> None:
+    found = interpolated({"a": {"y": "${b}"}, "b": {"z": "${a}", "n": 1}})
+    assert "${" in str(found["a"]["y"]["z"])
+    assert found["a"]["y"]["n"] == 1
+
+
+def test_what_doubles_at_each_step_is_bounded() -> None:
+    document: dict[str, Any] = {f"n{n}": {"l": f"${{n{n + 1}}}", "r": f"${{n{n + 1}}}"} for n in range(15)}
+    document["n15"] = {str(n): n for n in range(1000)}
+    found = interpolated(document)
+    assert len(repr(found["n0"])) < 1_000_000
 
 
 def test_sections_that_lead_to_the_same_are_shared() -> None:
