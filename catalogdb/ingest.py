@@ -8,10 +8,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from catalogdb.discovery import (
     LEADS_NOWHERE,
@@ -46,7 +46,7 @@ from catalogdb.resolve import ResolverChain, complete
 from catalogdb.store import Known, Ledger, Root
 
 if TYPE_CHECKING:
-    from catalogdb.resolve.wandb import RunLookup, RunQuestions
+    from catalogdb.resolve.wandb import RunAnswer, RunAnswers, RunLookup, RunQuestions
 
 LOOKAHEAD = 20_000
 """Candidates a scan holds at once: a move is recognised within them, and most trees are smaller."""
@@ -56,6 +56,12 @@ BATCH = 2048
 
 BATCH_SECONDS = 1.0
 """How long what was read may wait to be written."""
+
+ENOUGH_RUNS = 200
+"""Runs that W&B is asked for together: a question takes as long for many."""
+
+ASKING_SECONDS = 10.0
+"""How long what was read may wait until there are as many."""
 
 WORTH_PROCESSES = 2_000
 """Checkpoints to read from which on reading in several processes pays."""
@@ -88,14 +94,25 @@ class Tally:
     total: int | None = None
 
 
-class _Taken(NamedTuple):
-    """One checkpoint of a batch on its way into the catalog."""
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Checkpoints of one transaction. ``answers`` are W&B's to their questions, in order; None where there are none."""
 
-    resolution: Resolution
-    mark: int
-    event: ChangeKind
-    question: RunQuestion | None
-    earlier: Callable[[Tier], Finding | None]
+    changed: list[Changed]
+    readings: list[Reading]
+    answers: RunAnswers | None = None
+
+    def questions(self) -> list[tuple[str, RunQuestion]]:
+        """Each with its checkpoint's path."""
+        return [
+            (candidate.path, reading.question)
+            for (candidate, _, _), reading in zip(self.changed, self.readings, strict=True)
+            if reading.question is not None
+        ]
+
+    def runs(self) -> int:
+        """How many runs W&B is asked about."""
+        return len({reading.question.refs[0].run_id for reading in self.readings if reading.question is not None})
 
 
 class Ingest:
@@ -313,8 +330,8 @@ class Ingest:
             moves = self._ledger.follow_moves(root, [candidate for candidate, _, _ in changed])
             moved.update(moves.values())
             self._report(tally)
-            for batch, readings in self._batches(changed, read_ahead):
-                self._take(root, batch, readings, moves, moved, tally)
+            for batch in self._answered(self._batches(changed, read_ahead)):
+                self._take(root, batch, moves, moved, tally)
                 self._report(tally)
             read.extend(candidate.rel_path for candidate, _, _ in changed)
         if _identity(top[0]) != top[1]:
@@ -329,27 +346,44 @@ class Ingest:
         forgotten = [rel_path for rel_path in foreign if _was_listed(rel_path, walk.unlisted)]
         return [gone[path].id for path in missing], forgotten, read
 
-    @staticmethod
-    def _batches(
-        changed: list[Changed], read_ahead: Iterable[tuple[slice, list[Reading]]]
-    ) -> Iterator[tuple[list[Changed], list[Reading]]]:
-        """What belongs into one transaction, with what was read of it.
-
-        Towards the end they are smaller: nothing is read any more beside the writing of the last one.
-        """
-        batch: list[Changed] = []
-        read: list[Reading] = []
+    def _batches(self, changed: list[Changed], read_ahead: Iterable[tuple[slice, list[Reading]]]) -> Iterator[_Batch]:
+        """What belongs into one transaction, with what was read of it."""
+        batch = _Batch([], [])
         left = len(changed)
         since = time.monotonic()
         for part, readings in read_ahead:
-            batch += changed[part]
-            read += readings
+            batch.changed.extend(changed[part])
+            batch.readings.extend(readings)
             left -= len(readings)
-            if len(batch) >= min(BATCH, left) or time.monotonic() - since > BATCH_SECONDS:
-                yield batch, read
-                batch, read, since = [], [], time.monotonic()
-        if batch:
-            yield batch, read
+            if self._is_due(batch, left, time.monotonic() - since):
+                yield batch
+                batch, since = _Batch([], []), time.monotonic()
+        if batch.changed:
+            yield batch
+
+    def _is_due(self, batch: _Batch, left: int, seconds: float) -> bool:
+        """Whether a batch is to be written. Where W&B has to be asked, once there are enough runs; else towards the end
+        with fewer checkpoints: nothing is read any more beside the writing of the last one."""
+        runs = batch.runs() if self._runs is not None and self._runs.asks else 0
+        if runs:
+            return runs >= ENOUGH_RUNS or len(batch.changed) >= BATCH or seconds > ASKING_SECONDS
+        return len(batch.changed) >= min(BATCH, left) or seconds > BATCH_SECONDS
+
+    def _answered(self, batches: Iterable[_Batch]) -> Iterator[_Batch]:
+        """The batches with what W&B says of them. It is asked about one while the next one is read."""
+        asked: tuple[_Batch, Callable[[], RunAnswers]] | None = None
+        for batch in batches:
+            answered = None if asked is None else replace(asked[0], answers=asked[1]())
+            asked = None
+            questions = batch.questions() if self._runs is not None else []
+            if self._runs is not None and questions:
+                asked = batch, self._runs.answer_beside(questions)
+            if answered is not None:
+                yield answered
+            if asked is None:
+                yield batch
+        if asked is not None:
+            yield replace(asked[0], answers=asked[1]())
 
     def _changed(
         self,
@@ -385,18 +419,21 @@ class Ingest:
     def _take(
         self,
         root: Root,
-        batch: Sequence[Changed],
-        readings: Sequence[Reading],
+        batch: _Batch,
         moves: dict[str, int],
         moved: set[int],
         tally: Tally,
     ) -> None:
         """Writes one batch in one transaction."""
-        taken: list[_Taken] = []
+        told, said = batch.answers or ((), ())
+        answers = iter(told)
+        tally.problems.extend(said)
+        resolved: list[tuple[Resolution, int]] = []
         foreign: list[tuple[str, int, str | None]] = []
         vanished: list[int] = []
         changes: list[Change] = []
-        for reading, (candidate, mark, known) in zip(readings, batch, strict=True):
+        for reading, (candidate, mark, known) in zip(batch.readings, batch.changed, strict=True):
+            answer = next(answers, None) if reading.question is not None else None
             if known is not None and known.id in moved:
                 known = None
             row_id = moves.get(candidate.rel_path, known.id if known else None)
@@ -410,23 +447,23 @@ class Ingest:
                 continue
             event: ChangeKind = "moved" if candidate.rel_path in moves else "new" if known is None else "updated"
             earlier = self._earlier(row_id, candidate)
-            taken.append(_Taken(reading.resolve(earlier), mark, event, reading.question, earlier))
-        resolved: list[tuple[Resolution, int]] = []
-        for resolution, one in zip(self._completed(taken, tally), taken, strict=True):
-            resolved.append((resolution, one.mark))
-            changes.append(Change(one.event, resolution.candidate.path, resolution))
-            tally.counts.update((one.event, resolution.source, STATE_COUNTS.get(resolution.state, "ready")))
+            resolution = reading.resolve(earlier)
+            if answer is not None:
+                resolution = self._completed(resolution, answer, earlier)
+            resolved.append((resolution, mark))
+            changes.append(Change(event, resolution.candidate.path, resolution))
+            tally.counts.update((event, resolution.source, STATE_COUNTS.get(resolution.state, "ready")))
             tally.problems.extend(resolution.problems)
         again = {
             candidate.path: known.id
-            for candidate, mark, known in batch
+            for candidate, mark, known in batch.changed
             if known is not None and known.fingerprint == mark and known.id not in moved
         }
         before = self._contents(again)
         self._ledger.write(root, resolved, foreign, vanished)
         tally.counts["missing"] += len(vanished)
         tally.counts["foreign"] += len(foreign)
-        tally.resolved += len(batch)
+        tally.resolved += len(batch.changed)
         if self._on_change is not None:
             after = self._contents(again)
             for change in changes:
@@ -437,25 +474,17 @@ class Ingest:
         """Of rows that are looked at again although their files are as they were: they may be as they were, too."""
         return self._ledger.contents([*again.values()]) if self._on_change is not None else {}
 
-    def _completed(self, taken: Sequence[_Taken], tally: Tally) -> list[Resolution]:
-        """With what W&B says, asked for the whole batch at once; what could not be asked is what it said before."""
-        resolved = [one.resolution for one in taken]
-        asked = [(place, one.question) for place, one in enumerate(taken) if one.question is not None]
-        if not asked or self._runs is None:
-            return resolved
-        answers = self._runs.answer([(taken[place].resolution.candidate.path, question) for place, question in asked])
-        for (place, _), answer in zip(asked, answers, strict=True):
-            finding = answer.finding
-            kept = taken[place].earlier("wandb") if finding is None and answer.failed else None
-            resolved[place] = complete(
-                resolved[place],
-                finding or kept,
-                failed=answer.stale or (answer.failed and (self._runs.asks or kept is not None)),
-                again=self._runs.asks and (answer.failed or answer.stale),
-                again_at=answer.again_at,
-            )
-        tally.problems.extend(self._runs.problems())
-        return resolved
+    def _completed(self, known: Resolution, answer: RunAnswer, earlier: Callable[[Tier], Finding | None]) -> Resolution:
+        """With what W&B says; where it could not be asked, with what it said before."""
+        asks = self._runs is not None and self._runs.asks
+        kept = earlier("wandb") if answer.finding is None and answer.failed else None
+        return complete(
+            known,
+            answer.finding or kept,
+            failed=answer.stale or (answer.failed and (asks or kept is not None)),
+            again=asks and (answer.failed or answer.stale),
+            again_at=answer.again_at,
+        )
 
     def _earlier(self, row_id: int | None, candidate: Candidate) -> Callable[[Tier], Finding | None]:
         """What a tier said of the row before, as long as the file is unchanged."""

@@ -20,7 +20,7 @@ from catalogdb.resolve.wandb import (
     find_access,
     parse_run,
 )
-from catalogdb.settings import Settings
+from catalogdb.settings import Settings, database_file
 from catalogdb.store import Store
 
 
@@ -37,7 +37,8 @@ def open_runs(store: Store, settings: Settings, *, environ: Mapping[str, str] | 
     """Run folders and the cache answer; no server is asked."""
     folders = RunFolders(_run_places(settings))
     fetcher, defaults, base_url = _server(store, settings, environ)
-    lookup = RunLookup(store.run_cache(), folders, fetcher, defaults, base_url=base_url)
+    beside = database_file(store.url) is not None  # a catalog in memory has one connection
+    lookup = RunLookup(store.run_cache(), folders, fetcher, defaults, base_url=base_url, beside=beside)
     try:
         yield Runs(RunQuestions(folders), lookup)
     finally:

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from base64 import b64decode
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -72,8 +73,6 @@ class ServedRun:
     heartbeat_at: str = "2026-10-18T15:32:15Z"
 
     def node(self) -> dict[str, Any]:
-        config = {key: {"desc": None, "value": value} for key, value in self.config.items()}
-
         def history(_info: Any, minStep: int = 0, maxStep: int | None = None, samples: int | None = None) -> list[str]:
             rows = [
                 row for row in self.history if minStep <= row["_step"] and (maxStep is None or row["_step"] < maxStep)
@@ -83,22 +82,24 @@ class ServedRun:
         def sampled_history(_info: Any, specs: list[str]) -> list[list[dict[str, Any]]]:
             return [self._spec(json.loads(spec)) for spec in specs]
 
-        last = self.history[-1]["_step"] if self.history else -1
-        counts: dict[str, int] = {}
-        for row in self.history:
-            for name in row:
-                counts[name] = counts.get(name, 0) + 1
-        keys = {name: {"typeCounts": [{"type": "number", "count": count}]} for name, count in counts.items()}
+        def history_keys(_info: Any) -> dict[str, Any]:
+            counts = Counter(name for row in self.history for name in row)
+            keys = {name: {"typeCounts": [{"type": "number", "count": count}]} for name, count in counts.items()}
+            last = self.history[-1]["_step"] if self.history else -1
+            return {"keys": keys, "lastStep": last, "sets": []}
+
         return {
             "id": f"stored-{self.run_id}",
             "name": self.run_id,
             "displayName": self.display_name,
             "projectId": 1,
             "state": self.state,
-            "config": json.dumps(config),
-            "summaryMetrics": json.dumps(dict(self.summary)),
+            "config": lambda _info: json.dumps(
+                {key: {"desc": None, "value": value} for key, value in self.config.items()}
+            ),
+            "summaryMetrics": lambda _info: json.dumps(dict(self.summary)),
             "systemMetrics": "{}",
-            "historyKeys": {"keys": keys, "lastStep": last, "sets": []},
+            "historyKeys": history_keys,
             "historyLineCount": len(self.history),
             "history": history,
             "sampledHistory": sampled_history,

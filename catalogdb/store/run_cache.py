@@ -27,7 +27,8 @@ _PUT = (
     "ON CONFLICT (base_url, entity, project, run_id) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[4:])
 )
-_PUT_HISTORY = "INSERT OR REPLACE INTO wandb_history (wandb_run_id, key, at, rows) VALUES (?, ?, ?, ?)"
+_ID = f"SELECT id FROM wandb_runs WHERE {_KEY}"
+_PUT_HISTORY = f"INSERT OR REPLACE INTO wandb_history (wandb_run_id, key, at, rows) VALUES (({_ID}), ?, ?, ?)"
 _PUT_FILE = (
     "INSERT OR REPLACE INTO wandb_files (path, size_bytes, mtime_ns, inode, device, read_to, content) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -70,16 +71,16 @@ class RunCache:
         """Keeps runs, in place of what was known of them; history rows are added to those that were asked before."""
         if not runs:
             return
+        keys = [tuple(run.key) for run in runs]
+        history = [(*run.key, *need, _json(rows)) for run in runs for need, rows in run.history.items()]
         with self._writing() as connection:
             execute = connection.exec_driver_sql
-            for run in runs:
-                execute(_PUT, _values(run))
-                row_id = execute(f"SELECT id FROM wandb_runs WHERE {_KEY}", tuple(run.key)).scalar_one()
-                if forget_history:
-                    execute("DELETE FROM wandb_history WHERE wandb_run_id = ?", (row_id,))
-                if run.history:
-                    execute(_PUT_HISTORY, [(row_id, *need, _json(rows)) for need, rows in run.history.items()])
-                execute(f"DELETE FROM wandb_claims WHERE {_KEY}", tuple(run.key))
+            execute(_PUT, [_values(run) for run in runs])
+            if forget_history:
+                execute(f"DELETE FROM wandb_history WHERE wandb_run_id = ({_ID})", keys)
+            if history:
+                execute(_PUT_HISTORY, history)
+            execute(f"DELETE FROM wandb_claims WHERE {_KEY}", keys)
 
     def find_file(self, path: str) -> RunFile | None:
         with self._reading() as connection:

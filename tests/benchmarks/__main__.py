@@ -21,11 +21,13 @@ from tests.benchmarks.headers import headers
 from tests.benchmarks.layouts import layouts
 from tests.benchmarks.queries import queries
 from tests.benchmarks.run import BENCHMARKS, REPOSITORY, Row, Sizes, table
+from tests.benchmarks.wandb_runs import wandb_runs
 from tests.benchmarks.watching import watching_rows
 
 BENCHMARKS["headers"] = headers
 BENCHMARKS["callback"] = callback
 BENCHMARKS["layouts"] = layouts
+BENCHMARKS["wandb"] = wandb_runs
 BENCHMARKS["watching"] = watching_rows
 BENCHMARKS["queries"] = queries
 PAGE = REPOSITORY / "docs" / "benchmarks.md"

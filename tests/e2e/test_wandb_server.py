@@ -6,7 +6,7 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,18 +28,21 @@ def server() -> Iterator[WandbServer]:
         yield server
 
 
-@pytest.fixture
-def outputs(tmp_path: Path) -> Path:
+def lay_out(folder: Path, ids: Sequence[str]) -> None:
     """Checkpoints that name their run in a config beside them, and have nothing else to say."""
     torch = pytest.importorskip("torch")
-    folder = tmp_path / "outputs"
-    for run_id in IDS:
+    for run_id in ids:
         place = folder / run_id
         place.mkdir(parents=True)
         torch.save({"state_dict": {"weight": torch.zeros(2, 2)}}, place / "model.ckpt")
         wandb = {"id": run_id, "entity": "team", "project": "ocr"}
         (place / "config.yaml").write_text(json.dumps({"logger": {"wandb": wandb}}), encoding="utf-8")
-    return folder
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    lay_out(tmp_path / "outputs", IDS)
+    return tmp_path / "outputs"
 
 
 @pytest.fixture
@@ -66,6 +69,26 @@ def test_all_runs_in_one_question(server: WandbServer, settings: Settings, outpu
     assert server.keys == {KEY}
     scan(replace(settings, url=settings.url), outputs)
     assert server.operations == ["CatalogRuns"], "a finished run is never asked for again"
+
+
+def test_hundreds_of_runs_in_a_few_questions(server: WandbServer, settings: Settings, tmp_path: Path) -> None:
+    """In several batches: the server is asked about one while the next one is read."""
+    ids = [f"many{number:04d}" for number in range(450)]
+    lay_out(tmp_path / "many", ids)
+    server.add("team", "ocr", *[ServedRun(run_id, {}, {"val/hmean": int(run_id[4:]) / 1000}) for run_id in ids])
+    report, rows, _ = scan(replace(settings, wandb_timeout=20), tmp_path / "many")
+    assert report.problems == ()
+    assert (report.wandb, report.new) == (450, 450)
+    assert {Path(row.path).parent.name: row.metrics for row in rows} == {
+        run_id: {"val/hmean": int(run_id[4:]) / 1000} for run_id in ids
+    }
+    assert len(server.operations) <= 450 / 100 + 2
+
+
+def test_a_catalog_in_memory(server: WandbServer, settings: Settings, outputs: Path) -> None:
+    report, rows, _ = scan(replace(settings, url="sqlite://"), outputs)
+    assert (report.wandb, len(rows)) == (len(IDS), len(IDS))
+    assert server.operations == ["CatalogRuns"]
 
 
 @pytest.mark.parametrize(

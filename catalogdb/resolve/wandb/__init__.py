@@ -6,7 +6,7 @@ from catalogdb.resolve.wandb.api import default_entity
 from catalogdb.resolve.wandb.client import ApiError, Client
 from catalogdb.resolve.wandb.credentials import PUBLIC, Access, find_access
 from catalogdb.resolve.wandb.fetching import ENDED, Fetcher, RunCache
-from catalogdb.resolve.wandb.lookup import RunAnswer, RunDefaults, RunLookup
+from catalogdb.resolve.wandb.lookup import RunAnswer, RunAnswers, RunDefaults, RunLookup
 from catalogdb.resolve.wandb.metrics import as_step, numbers_of
 from catalogdb.resolve.wandb.reference import IN_HYPER_PARAMETERS, RunQuestions, parse_run, question_about
 from catalogdb.resolve.wandb.run_file import AXIS
@@ -22,6 +22,7 @@ __all__ = [
     "Client",
     "Fetcher",
     "RunAnswer",
+    "RunAnswers",
     "RunCache",
     "RunDefaults",
     "RunFolders",

@@ -18,10 +18,10 @@ from catalogdb.resolve.wandb.json_text import BadJson, parse, parse_object
 from catalogdb.resolve.wandb.metrics import as_step, validation_key
 from catalogdb.resolve.wandb.run_file import AXIS
 
-MAX_IDS = 300
+MAX_IDS = 500
 """Runs in one question."""
 
-MAX_ROWS = 600
+MAX_ROWS = 1000
 """History rows in one question."""
 
 SAMPLES = 10_000

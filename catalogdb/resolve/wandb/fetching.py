@@ -71,6 +71,8 @@ class Fetcher:
         return self._client.down is not None
 
     def close(self) -> None:
+        """Nothing more is asked, also where somebody still waits for an answer."""
+        self._client.trip("is no longer asked")
         self._client.close()
 
     def ask_anew(self) -> None:

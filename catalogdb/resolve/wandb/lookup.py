@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from typing import NamedTuple
 
 from catalogdb.records import CachedRun, Finding, HistoryNeed, Problem, RunFile, RunKey, RunQuestion, RunRef
 from catalogdb.resolve.wandb.fetching import Fetcher, RunCache, iso
@@ -54,13 +57,21 @@ class _Known:
     stale: bool = False
 
 
+class RunAnswers(NamedTuple):
+    """One answer for each question, and what there is to say about them all."""
+
+    answers: Sequence[RunAnswer]
+    problems: Sequence[Problem]
+
+
 Asked = Mapping[int, tuple[RunQuestion, RunRef]]
 
 
 class RunLookup:
-    """Answers questions from the nearest place that knows. ``fetcher`` is None where nothing may be asked.
+    """Answers questions from the nearest place that knows. ``fetcher`` is None where nothing may be asked; ``beside``
+    says that the cache may be used from another thread.
 
-    For one thread. Never raises for what W&B, a run's files or the network do; ``problems`` says it once.
+    For one thread at a time. Never raises for what W&B, a run's files or the network do; ``problems`` says it once.
     """
 
     def __init__(
@@ -71,6 +82,7 @@ class RunLookup:
         defaults: RunDefaults,
         *,
         base_url: str,
+        beside: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._cache = cache
@@ -78,6 +90,7 @@ class RunLookup:
         self._fetcher = fetcher
         self._defaults = defaults
         self._base_url = base_url
+        self._beside = beside
         self._now = now
         self._knowledge: dict[int, RunKnowledge] = {}
         self._hits: Counter[RunKey] = Counter()
@@ -111,6 +124,28 @@ class RunLookup:
         if self._fetcher is not None:
             self._fetcher.problems = []
         return list(dict.fromkeys(found))
+
+    def answer_beside(self, questions: Sequence[tuple[str, RunQuestion]]) -> Callable[[], RunAnswers]:
+        """Begins to answer (checkpoint's path, question) each; what is returned waits for the answers and gives them.
+
+        Where a server may be asked, and the cache bears it, that goes on beside the caller. One after the other.
+        """
+
+        def told() -> RunAnswers:
+            return RunAnswers(self.answer(questions), self.problems())
+
+        if self._fetcher is None or not self._beside:
+            return told
+        result: Future[RunAnswers] = Future()
+
+        def run() -> None:
+            try:
+                result.set_result(told())
+            except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
+                result.set_exception(error)
+
+        threading.Thread(target=run, name="catalogdb-wandb", daemon=True).start()
+        return result.result
 
     def answer(self, questions: Sequence[tuple[str, RunQuestion]]) -> list[RunAnswer]:
         """One answer for each (checkpoint's path, question)."""
