@@ -136,7 +136,7 @@ def _equal(one: Any, other: Any) -> bool:
     first, second = as_number(one), as_number(other)
     if first is not None and second is not None:
         return first == second or same(first, second)
-    return bool(one == other)
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 class RunKnowledge:

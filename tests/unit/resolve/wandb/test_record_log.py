@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalogdb.resolve.wandb.record_log import FILE_HEADER, NotARecordLog, check_header, iter_records
@@ -18,12 +18,14 @@ def read(log: bytes, start: int = len(FILE_HEADER)) -> list[tuple[bytes, int]]:
     return list(iter_records(io.BytesIO(log), start, len(log)))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 2 * BLOCK + 50), max_size=12))
 def test_what_is_written_is_read(sizes: list[int]) -> None:
     records = [bytes((index % 251,)) * size for index, size in enumerate(sizes)]
     assert [data for data, _ in read(framed(records))] == records
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, len(framed(RECORDS))))
 def test_a_torn_tail_hides_only_what_was_cut(length: int) -> None:
     log = framed(RECORDS)
@@ -36,6 +38,7 @@ def test_a_torn_tail_hides_only_what_was_cut(length: int) -> None:
     assert [data for data, _ in found + rest] == RECORDS, "when it has grown, the reading goes on where it was left"
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(len(HEADER), len(framed(RECORDS)) - 1), st.integers(1, 255))
 def test_a_damaged_byte_never_makes_a_record_up(place: int, change: int) -> None:
     log = bytearray(framed(RECORDS))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wandb.proto.wandb_internal_pb2 import Record
 
@@ -62,6 +62,7 @@ def test_the_summary_is_the_sdks_own(tmp_path: Path) -> None:
     }
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cuts=st.lists(st.integers(0, 2**16), max_size=6), seed=st.integers(0, 1000))
 def test_read_in_pieces_as_it_grows_it_says_the_same(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[int], seed: int
