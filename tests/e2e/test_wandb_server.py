@@ -168,6 +168,86 @@ def test_runs_and_projects_that_are_not_there(server: WandbServer, settings: Set
     assert server.operations == ["CatalogRuns"], "that it isn't there is known for a while"
 
 
+def test_an_unknown_project(server: WandbServer, settings: Settings, outputs: Path) -> None:
+    server.runs["team", "elsewhere"] = server.runs.pop(("team", "ocr"))
+    report, rows, _ = scan(settings, outputs)
+    assert report.problems == ()
+    assert {row.source for row in rows} == {"legacy"}
+    assert not any(row.stale for row in rows), "that there is none was an answer"
+    scan(settings, outputs)
+    assert server.operations == ["CatalogRuns"], "which is known for a while"
+    scan(replace(settings, url=f"{settings.url}.other", wandb_cache_ttl=0.0), outputs)
+    scan(replace(settings, url=f"{settings.url}.other", wandb_cache_ttl=0.0), outputs)
+    assert server.operations == ["CatalogRuns"] * 3, "and asked for again after that"
+
+
+def going_on(server: WandbServer, score: float) -> None:
+    server.add("team", "ocr", *[ServedRun(run_id, {}, {"val/hmean": score}, state="running") for run_id in IDS])
+
+
+def test_a_run_that_goes_on_is_asked_for_again_when_it_has_expired(
+    server: WandbServer, settings: Settings, outputs: Path
+) -> None:
+    going_on(server, 0.25)
+    scan(settings, outputs)
+    going_on(server, 0.5)
+    _, rows, _ = scan(settings, outputs)
+    assert {row.metrics["val/hmean"] for row in rows} == {0.25}
+    assert len(server.operations) == 1, "within the hour"
+    settings = replace(settings, url=f"{settings.url}.other", wandb_cache_ttl=0.0)
+    scan(settings, outputs)
+    going_on(server, 0.75)
+    _, rows, _ = scan(settings, outputs)
+    assert {row.metrics["val/hmean"] for row in rows} == {0.75}
+    assert len(server.operations) == 3
+
+
+@pytest.mark.parametrize("outage", ["offline", "down"])
+def test_what_has_expired_still_serves_and_is_stale(
+    server: WandbServer, settings: Settings, outputs: Path, outage: str
+) -> None:
+    settings = replace(settings, wandb_cache_ttl=0.0)
+    going_on(server, 0.25)
+    _, before, _ = scan(settings, outputs)
+    assert not any(row.stale for row in before)
+    if outage == "down":
+        server.faults.append(Fault("drop"))
+    report, rows, _ = scan(replace(settings, offline=outage == "offline"), outputs)
+    assert [replace(row, stale=False) for row in rows] == before
+    assert all(row.stale for row in rows)
+    assert len(report.problems) == (outage == "down")
+    server.faults.clear()
+    going_on(server, 0.5)
+    report, rows, _ = scan(settings, outputs)
+    assert report.problems == ()
+    assert {(row.metrics["val/hmean"], row.stale) for row in rows} == {(0.5, False)}
+
+
+@pytest.mark.parametrize(("only", "asked"), [("ocr", 1), ("team/ocr", 1), ("layout", 0), ("other/ocr", 0)])
+def test_one_project_alone_may_be_asked_for(
+    server: WandbServer, settings: Settings, outputs: Path, only: str, asked: int
+) -> None:
+    report, _, _ = scan(replace(settings, wandb_project_filter=only), outputs)
+    assert report.problems == ()
+    assert len(server.operations) == asked
+
+
+@pytest.mark.parametrize(
+    ("entity", "operations"), [("team", ["CatalogRuns"]), (None, ["CatalogViewer", "CatalogRuns"])]
+)
+def test_bare_ids_are_completed(
+    server: WandbServer, settings: Settings, outputs: Path, entity: str | None, operations: list[str]
+) -> None:
+    for run_id in IDS:
+        named = json.dumps({"logger": {"wandb": {"id": run_id}}})
+        (outputs / run_id / "config.yaml").write_text(named, encoding="utf-8")
+    settings = replace(settings, wandb_project="ocr", wandb_entity=entity)
+    report, rows, _ = scan(settings, outputs)
+    assert report.problems == ()
+    assert {row.wandb_run_id for row in rows} == {f"team/ocr/{run_id}" for run_id in IDS}
+    assert server.operations == operations
+
+
 @pytest.mark.parametrize("repeat", [False, True])
 def test_a_clamped_page_is_followed_and_a_run_that_comes_twice_counts_once(
     server: WandbServer, settings: Settings, outputs: Path, repeat: bool
