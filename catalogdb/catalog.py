@@ -359,8 +359,15 @@ class Catalog:
         """A checkpoint by id, path, or ``@alias``. Raises NotFound."""
         found = ask.find(self._store, ref)
         if found is None:
-            raise NotFound(f"{ref}: no such checkpoint in {self.url}; scan the folder that holds it")
+            raise NotFound(self._why_not_found(os.fspath(ref) if not isinstance(ref, int) else str(ref)))
         return found
+
+    def _why_not_found(self, ref: str) -> str:
+        if ref.startswith("@"):
+            return f"{ref}: no checkpoint in {self.url} has this alias"
+        if ask.find(self._store, f"@{ref}") is not None:
+            return f"{ref}: no such checkpoint in {self.url}; the alias is written @{ref}"
+        return f"{ref}: no such checkpoint in {self.url}; scan the folder that holds it"
 
     def header(self, ref: int | str | os.PathLike[str]) -> CheckpointHeader:
         """What the file of a checkpoint says about itself now: its tensors, for one. Raises NotFound, OSError."""

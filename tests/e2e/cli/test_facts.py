@@ -132,3 +132,10 @@ def test_no_facts(own: Run, home: Path) -> None:
     assert own("db", "export-facts") == Ended(0, "", "")
     (home / "facts.jsonl").write_bytes(b"")
     assert own("db", "import-facts", "facts.jsonl").code == 0
+
+
+def test_a_ref_that_means_nothing_says_what_it_might_be(own: Run) -> None:
+    own("alias", "1", "champion")
+    assert_one_line(own("show", "@champ"), 1, "@champ", "has this alias")
+    assert_one_line(own("show", "champion"), 1, "the alias is written @champion")
+    assert_one_line(own("show", "outputs/a.ckpt"), 1, "outputs/a.ckpt", "scan the folder that holds it")
