@@ -236,6 +236,9 @@ def find(store: Store, ref: int | str | os.PathLike[str]) -> Checkpoint | None:
 
 
 def _find_by_path(reader: Reader, text: str) -> int | None:
-    """Under the name that was given, its folders' links resolved: a link to a checkpoint has a row of its own."""
+    """Under the name that was given, else with its folders' links resolved: a link to a checkpoint has its own row."""
+    known = reader.find_id_by_path(text) if text.startswith("/") else None
+    if known is not None:
+        return known
     path = Path(expand_home(text))
     return reader.find_id_by_path(str(path.parent.resolve() / path.name))

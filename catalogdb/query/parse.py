@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ PREFIXES: dict[str, Kind] = {
 }
 MAX_LENGTH = 1_000_000
 MAX_DEPTH = 200
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class UnknownField(QueryError):
@@ -122,9 +124,9 @@ def _check_text(text: str) -> None:
     """What no parser should be asked to read."""
     if len(text) > MAX_LENGTH:
         raise QueryError(f"a filter of {len(text)} characters is too long; at most {MAX_LENGTH}")
-    for position, character in enumerate(text):
-        if character == "\0" or "\ud800" <= character <= "\udfff":
-            raise QueryError("not a character of text", text=text.encode("utf-8", "replace").decode(), column=position)
+    found = _NO_TEXT.search(text)
+    if found is not None:
+        raise QueryError("not a character of text", text=text.encode("utf-8", "replace").decode(), column=found.start())
 
 
 def split_prefix(name: str) -> tuple[Kind, str] | None:

@@ -36,16 +36,15 @@ Ways = tuple[Statement, ...]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One filter on its way to statements. ``visible`` are the states it is about, ``live`` the same for metrics."""
+    """One filter on its way to statements.
 
-    filter: Filter
+    All its ``parts`` must hold. ``visible`` are the states it is about, ``live`` the same for metrics.
+    """
+
+    parts: list[Node]
     conditions: Conditions
     visible: tuple[Sql, ...]
     live: str
-
-    @property
-    def parts(self) -> list[Node]:
-        return conjuncts(self.filter.root)
 
     def drivers(self) -> list[Driver]:
         """The most promising first; the last one reads everything."""
@@ -85,9 +84,10 @@ class Query:
 def make_query(filter: Filter, names: Mapping[str, int], now: datetime | None, *, ready: bool = False) -> Query:
     """``ready`` leaves out all that isn't whole, else only missing rows are; a filter that names ``state`` decides."""
     conditions = Conditions(names, now or datetime.now(timezone.utc), filter.text)
+    parts = conjuncts(filter.root)
     if filter.names_field("state"):
-        return Query(filter, conditions, (), "IN (0, 1)")
-    return Query(filter, conditions, (READY if ready else PRESENT,), "= 1")
+        return Query(parts, conditions, (), "IN (0, 1)")
+    return Query(parts, conditions, (READY if ready else PRESENT,), "= 1")
 
 
 def select(columns: str | Sql, tables: Sql, where: Sequence[Sql], order: Sequence[Sql], limit: int | None) -> Sql:

@@ -29,6 +29,8 @@ PROGRESS_STEPS = 1_000
 from disk."""
 FIRST_MOMENT = 0.0005
 """Seconds that the first of several ways has before the next one is tried."""
+SECOND_ROUND = 16
+"""How many times as long each of them has in the second round."""
 
 
 class OutOfTime(Exception):
@@ -114,9 +116,9 @@ class Reader:
     def race(self, ways: Sequence[tuple[str, Sequence[Any]]], *, seconds: float | None = None) -> list[tuple[Any, ...]]:
         """The rows of a question that several statements answer alike: those of the one that ends first.
 
-        Each is given a moment in turn, and four times as long in the next round, so that the answer takes a small
-        multiple of what the best of them takes, and nobody has to know which that is. Raises OutOfTime beyond
-        ``seconds``.
+        Each is given a moment in turn, which is enough for one that reads a few rows; then far longer, since the first
+        is likely the quickest of the rest; then four times as long in each round. So the answer takes a small multiple
+        of what the best of them takes, and nobody has to know which that is. Raises OutOfTime beyond ``seconds``.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         moment = FIRST_MOMENT if len(ways) > 1 else math.inf
@@ -134,7 +136,7 @@ class Reader:
                             raise KeyboardInterrupt from error  # raised at a look at the clock, where SQLite eats it
                     if deadline is not None and time.monotonic() > deadline:
                         raise OutOfTime
-                moment *= 4
+                moment *= 4 if moment > FIRST_MOMENT else SECOND_ROUND
 
     def ids(self, ways: Sequence[tuple[str, Sequence[Any]]]) -> list[int]:
         """The first column of what compiled statements with one answer find."""

@@ -4,13 +4,14 @@ Registered in ``__main__``. The steps can be taken one by one, on a file that is
 
     python -m tests.benchmarks.crowd FILE
     python -m tests.benchmarks.queries measure FILE
-    python -m tests.benchmarks.queries mlflow NEW_FILE --runs 100000
+    python -m tests.benchmarks.queries mlflow FILE STORE --runs 100000
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -33,6 +34,7 @@ MOST_SECONDS = 60.0
 """For the draws of one question; never fewer than ``FEWEST``."""
 FEWEST = 5
 STARTS = 11
+IMPORTS = [sys.executable, "-c", "import sqlalchemy"]
 FASTER = 1_000
 """Than MLflow, which the issue asks for."""
 
@@ -69,6 +71,12 @@ SELECT id FROM (
     WHERE m.name_id = (SELECT id FROM metric_names WHERE name = :metric) AND c.state = 'ready')
 WHERE place = 1 ORDER BY value DESC
 """
+BEST_OF_EACH_LR = BEST_OF_EACH.replace(
+    "c.exp_name",
+    """(
+        SELECT p.value FROM param_set_groups g JOIN params p ON p.param_group_id = g.param_group_id
+        WHERE g.param_set_id = c.param_set_id AND p.name = 'optimizer.lr')""",
+)
 COUNT_BY_METRIC = """
 SELECT count(*) FROM metrics
 WHERE name_id = (SELECT id FROM metric_names WHERE name = :metric) AND live = 1 AND value >= :least
@@ -117,23 +125,25 @@ def _top(name: str, architecture: str, most_ms: float) -> Asked:
     )
 
 
-def _narrower(name: str, architecture: str) -> Asked:
+def _narrower(name: str, architecture: str, *, changing: bool = False) -> Asked:
+    """With bounds that are always the same, as the questions of a script are, or others for each draw."""
+
+    def bounds(draw: int) -> tuple[int, float]:
+        return (draw % 40, (2 + draw % 7) / 1000) if changing else (10, 0.005)
+
     def where(draw: int) -> str:
-        return (
-            f"architecture = '{architecture}' AND epoch >= {draw % 40} AND params.`optimizer.lr` < 0.00{1 + draw % 9}"
-        )
+        epoch, lr = bounds(draw)
+        return f"architecture = '{architecture}' AND epoch >= {epoch} AND params.`optimizer.lr` < {lr}"
+
+    def by_hand(connection: sqlite3.Connection, draw: int) -> Ids:
+        epoch, lr = bounds(draw)
+        return found(connection, NARROWER, metric=_metric(draw), architecture=architecture, epoch=epoch, lr=lr)
 
     return Asked(
-        f"the same where it is {name}, with two more conditions, on the epoch and a param",
+        f"the same where it is {name}, with two more conditions, on the epoch and a param"
+        + ", other ones each time" * changing,
         lambda catalog, draw: _ids(catalog.best(_metric(draw), mode="max", where=where(draw), limit=10)),
-        lambda connection, draw: found(
-            connection,
-            NARROWER,
-            metric=_metric(draw),
-            architecture=architecture,
-            epoch=draw % 40,
-            lr=float(f"0.00{1 + draw % 9}"),
-        ),
+        by_hand,
     )
 
 
@@ -150,10 +160,17 @@ def questions(checkpoints: int) -> list[Asked]:
         _top("absent", ABSENT, 1.0),
         _narrower("common", COMMON),
         _narrower("rare", RARE),
+        _narrower("common", COMMON, changing=True),
+        _narrower("rare", RARE, changing=True),
         Asked(
             f"the best of each of {checkpoints // PER_EXPERIMENT:,} experiments",
             lambda catalog, draw: _ids(catalog.best(_metric(draw), mode="max", per="exp_name")),
             lambda connection, draw: found(connection, BEST_OF_EACH, metric=_metric(draw)),
+        ),
+        Asked(
+            "the best of each of 10 learning rates",
+            lambda catalog, draw: _ids(catalog.best(_metric(draw), mode="max", per="params.optimizer.lr")),
+            lambda connection, draw: found(connection, BEST_OF_EACH_LR, metric=_metric(draw)),
         ),
         Asked(
             "how many have a metric of at least 0.5 to 0.99",
@@ -187,8 +204,13 @@ def _timed(ask: Callable[[], object]) -> tuple[float, object]:
 
 
 def _pair(asked: Asked, catalog: Any, connection: sqlite3.Connection, draw: int) -> tuple[float, float]:
-    one = _timed(lambda: asked.ours(catalog, draw))
-    other = _timed(lambda: asked.by_hand(connection, draw))
+    """Seconds of both. Who comes first has to fetch what both read, so that they take turns in that as well."""
+    if draw % 2:
+        other = _timed(lambda: asked.by_hand(connection, draw))
+        one = _timed(lambda: asked.ours(catalog, draw))
+    else:
+        one = _timed(lambda: asked.ours(catalog, draw))
+        other = _timed(lambda: asked.by_hand(connection, draw))
     assert one[1] == other[1], f"{asked.name}: the answers of draw {draw} differ"
     return one[0], other[0]
 
@@ -236,9 +258,9 @@ def _row(result: dict[str, Any]) -> Row:
     )
 
 
-def _process(command: list[str]) -> float:
+def _process(command: list[str], **environ: str) -> float:
     start = time.perf_counter()
-    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+    subprocess.run(command, cwd=REPOSITORY, env={**os.environ, **environ}, check=True, capture_output=True)
     return time.perf_counter() - start
 
 
@@ -256,13 +278,16 @@ def _best_is_there(file: Path) -> None:
     path.touch()
 
 
+def _in_processes(ours: list[str], bare: list[str], **environ: str) -> tuple[float, float]:
+    """Medians of two programs, from the start of the process to its end, in turn; the first round warms both up."""
+    rounds = [(_process(ours, **environ), _process(bare)) for _ in range(STARTS)][1:]
+    return median(one for one, _ in rounds), median(other for _, other in rounds)
+
+
 def _started(file: Path) -> Row:
-    """``catalogdb best`` from the start of its process to its end."""
     _best_is_there(file)
     best = [sys.executable, "-m", "catalogdb", "best", "--db", str(file), "-m", METRICS[0]]
-    bare = [sys.executable, "-c", "import sqlalchemy"]
-    rounds = [(_process(best), _process(bare)) for _ in range(STARTS)][1:]
-    ours, imports = median(one for one, _ in rounds), median(other for _, other in rounds)
+    ours, imports = _in_processes(best, IMPORTS)
     return Row(
         'g. `catalogdb best` on it as a whole process, against `python -c "import sqlalchemy"`',
         f"{ours * 1e3:.0f} ms",
@@ -273,40 +298,82 @@ def _started(file: Path) -> Row:
     )
 
 
+def _completed(file: Path) -> Row:
+    words = {"_CATALOGDB_COMPLETE": "bash_complete", "COMP_WORDS": "catalogdb best -m val/", "COMP_CWORD": "3"}
+    command = [sys.executable, "-m", "catalogdb"]
+    ours, imports = _in_processes(command, IMPORTS, CATALOGDB_URL=str(file), **words)
+    return Row(
+        "g. completion of `catalogdb best -m val/` on it as a whole process, against the same",
+        f"{ours * 1e3:.0f} ms",
+        f"{imports * 1e3:.0f} ms",
+        f"{ours / imports:.2f}{TIMES} its time",
+        "",
+        None,
+    )
+
+
+def _disk_use(file: Path) -> Row:
+    from catalogdb import Catalog  # noqa: PLC0415  # as in measure
+
+    with Catalog.open(file) as catalog, closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as raw:
+        ours, _ = _timed(lambda: catalog.disk_use("architecture"))
+        sums = "SELECT architecture, count(*), sum(size_bytes) FROM checkpoints GROUP BY architecture"
+        by_hand, _ = _timed(lambda: raw.execute(sums).fetchall())
+    return Row(
+        "g. `du --per architecture` of it, links and twins told apart, against a bare sum by hand",
+        f"{ours:.1f} s",
+        f"{by_hand:.1f} s",
+        f"{ours / by_hand:.1f}{TIMES} its time",
+        "",
+        None,
+    )
+
+
+def beside_mlflow(file: Path, theirs: Path, runs: int) -> dict[str, list[float]]:
+    """The first question, asked of a crowd and of an MLflow store in turn."""
+    from catalogdb import Catalog  # noqa: PLC0415  # as in measure
+
+    common = questions(PER_EXPERIMENT)[0]
+    with Catalog.open(file) as catalog:
+        return mlflow_store.measure(theirs, runs, lambda metric: common.ours(catalog, METRICS.index(metric)))
+
+
 def queries(folder: Path, sizes: Sizes) -> Iterator[Row]:
     """The rows of the table."""
     file = folder / "crowd.db"
     print(f"making a catalog of {sizes.rows:,} checkpoints …", file=sys.stderr)
     python_module("tests.benchmarks.crowd", file, "--checkpoints", sizes.rows)
-    results = json.loads(python_module("tests.benchmarks.queries", "measure", file))
-    yield from map(_row, results)
-    yield _started(file)
-    file.unlink()
-    shutil.rmtree(folder / "outputs")
+    yield from map(_row, json.loads(python_module("tests.benchmarks.queries", "measure", file)))
+    yield _disk_use(file)
     print(f"making an MLflow store of {sizes.runs:,} runs …", file=sys.stderr)
-    theirs = json.loads(python_module("tests.benchmarks.queries", "mlflow", folder / "mlflow.db", "--runs", sizes.runs))
-    ours = results[0]["ours"]
-    faster = median(theirs) / median(ours)
+    store = folder / "mlflow.db"
+    taken = json.loads(python_module("tests.benchmarks.queries", "mlflow", file, store, "--runs", sizes.runs))
+    faster = median(taken["theirs"]) / median(taken["ours"])
     yield Row(
         f"g. the first of these questions, against MLflow's `search_runs` over {sizes.runs:,} runs",
-        _ms(ours),
-        _ms(theirs),
+        _ms(taken["ours"]),
+        _ms(taken["theirs"]),
         f"{faster:,.0f}{TIMES} faster",
         f"at least {FASTER:,}{TIMES}",
         faster >= FASTER,
     )
+    yield _started(file)
+    yield _completed(file)
+    shutil.rmtree(folder / "outputs")
+    file.unlink()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=["measure", "mlflow"])
     parser.add_argument("file", type=Path)
+    parser.add_argument("store", type=Path, nargs="?", help="where MLflow's store goes")
     parser.add_argument("--runs", type=int, default=Sizes.runs)
     options = parser.parse_args()
     if options.step == "measure":
         print(json.dumps(measure(options.file)))
     else:
-        print(json.dumps(mlflow_store.measure(options.file, options.runs)))
+        print(json.dumps(beside_mlflow(options.file, options.store, options.runs)))
 
 
 if __name__ == "__main__":

@@ -319,6 +319,14 @@ def test_du_of_nothing(run: Run, home: Path) -> None:
     assert (ended.code, ended.out, ended.err) == (1, "", "catalogdb: nothing matched\n")
 
 
+def test_a_leaderboard_of_architectures(ask: Run) -> None:
+    board = json.loads(ask("best", "-m", "val/hmean", "--per", "architecture", "--format", "json").out)
+    every = json.loads(ask("best", "-m", "val/hmean", "-n", "0", "--format", "json").out)
+    firsts = {row["architecture"]: row["id"] for row in reversed(every)}
+    assert len(board) > 2
+    assert [row["id"] for row in board] == [row["id"] for row in every if firsts[row["architecture"]] == row["id"]]
+
+
 def test_compare(ask: Run, demo: Demo) -> None:
     paths = ask("best", "-m", "val/hmean", "--per", "exp_name").lines
     rows = json.loads(ask("compare", *paths, "--format", "json").out)

@@ -118,6 +118,13 @@ def test_an_index_leads_from_group_to_group(reader: Reader, per: str, first: str
     assert not any(line.startswith(("SCAN c", "SCAN m")) for line in lines)
 
 
+def test_groups_without_an_index_are_read_as_rows_lie(reader: Reader) -> None:
+    lines = ranked(reader, "epoch >= 0", "params.lr")
+    assert lines[0].startswith("CO-ROUTINE") or lines[0].startswith("SCAN c"), lines
+    assert "SEARCH m USING PRIMARY KEY (checkpoint_id=? AND name_id=?)" in lines
+    assert "SCAN c" in lines
+
+
 @pytest.mark.parametrize(
     ("text", "drivers"),
     [
