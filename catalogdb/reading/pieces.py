@@ -49,8 +49,7 @@ def in_pieces(candidates: Iterable[Candidate], lanes: int = 1) -> Iterator[Piece
 def _units(candidates: Iterable[Candidate]) -> Iterator[list[Piece]]:
     """Pieces that stay in one lane, in the order of the candidates."""
     start = end = 0
-    for run, members in groupby(candidates, _metrics_of):
-        size = sum(1 for _ in members)
+    for run, size in _runs(candidates):
         if end > start and end - start + size > PIECE:
             yield from _loose(start, end)
             start = end
@@ -59,6 +58,15 @@ def _units(candidates: Iterable[Candidate]) -> Iterator[list[Piece]]:
             yield [Piece(at, min(at + PIECE, end), 0) for at in range(start, end, PIECE)]
             start = end
     yield from _loose(start, end)
+
+
+def _runs(candidates: Iterable[Candidate]) -> Iterator[tuple[str | None, int]]:
+    """The metrics file and the number of checkpoints of each run; one without such a file is a run of its own."""
+    for run, members in groupby(candidates, _metrics_of):
+        if run is None:
+            yield from ((None, 1) for _ in members)
+        else:
+            yield run, sum(1 for _ in members)
 
 
 def _loose(start: int, end: int) -> Iterator[list[Piece]]:

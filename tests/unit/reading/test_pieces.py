@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +51,14 @@ def test_one_process_reads_in_order() -> None:
     candidates = [*run("a", 200), *run("", 100), *run("c", 3), *run("d", 70)]
     starts = [piece.start for piece in in_pieces(candidates)]
     assert starts == sorted(starts)
+
+
+@pytest.mark.parametrize("name", ["", "run"])
+def test_a_piece_comes_as_soon_as_it_is_found(name: str) -> None:
+    candidates = chain.from_iterable(run(name and f"{name}{number}", 4) for number in range(10_000))
+    piece = next(in_pieces(candidates, 1))
+    assert (piece.start, piece.end) == (0, PIECE)
+    assert next(candidates).path == ("/root//1.ckpt" if not name else "/root/run17/1.ckpt")
 
 
 def test_small_runs_share_a_piece() -> None:
