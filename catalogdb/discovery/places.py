@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterable
 
-from catalogdb.discovery.folder import DOCUMENT_SUFFIXES
+from catalogdb.discovery.folder import DOCUMENT_SUFFIXES, UNFINISHED
 from catalogdb.discovery.walk import passed_over
 from catalogdb.folders import may_be_owned
 from catalogdb.records import Place
@@ -21,7 +21,7 @@ PLAIN_REACH = 2
 """The same for a plain config."""
 
 SIDECAR_REACH = 1
-"""The same for a sidecar."""
+"""The same for a sidecar, and for the marker of a write that isn't finished."""
 
 
 class Places:
@@ -87,7 +87,8 @@ def places_of(path: str, *, is_file: bool = False) -> list[Place]:
     name = parts[-1]
     if name.endswith(DOCUMENT_SUFFIXES):
         return [Place(folder, SIDECAR_REACH if name.endswith(SIDECAR_SUFFIX) else PLAIN_REACH)]
-    return [Place(folder, 0)] if is_file else [Place(folder, 0), Place(path)]
+    own = Place(folder, SIDECAR_REACH if name.endswith(UNFINISHED) else 0)
+    return [own] if is_file else [own, Place(path)]
 
 
 def covers(place: Place, folder: str) -> bool:
@@ -114,7 +115,7 @@ def _owner(place: Place) -> Place:
     """The folder that may own this one as a part of a checkpoint, with all below it: a part is no place of its own."""
     parts = place.folder.split("/")
     for level, part in enumerate(parts):
-        if may_be_owned(part):
+        if may_be_owned(parts[level - 1] if level else "", part):
             return Place("/".join(parts[:level]))
     return place
 

@@ -1,4 +1,5 @@
-"""Folders that are one checkpoint: torch's distributed ones, Lightning's and DeepSpeed's sharded ones, Hugging Face's.
+"""Folders that are one checkpoint: torch's distributed ones, those of Lightning, DeepSpeed, Megatron and NeMo 2, and
+Hugging Face's.
 
 Each is one row, and the files in it are none: ``catalogdb.folders`` tells which by the names alone. Complete only when
 every part is there: a missing one is a CutShort, as the end of a file would be.
@@ -7,7 +8,7 @@ every part is there: a missing one is a CutShort, as the end of a file would be.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from catalogdb.folders import (
@@ -16,6 +17,7 @@ from catalogdb.folders import (
     META,
     METADATA,
     MODEL_STATES,
+    NEMO_WEIGHTS,
     OPTIM_STATES,
     FolderKind,
     kind_of_folder,
@@ -24,12 +26,10 @@ from catalogdb.formats.allowance import Allowance
 from catalogdb.formats.container import Span
 from catalogdb.formats.dcp import read_metadata
 from catalogdb.formats.hugging_face import read_trainer_folder
+from catalogdb.formats.ranks import ReadHeader, check_whole, complete, read_ranks, whole, without_weights
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused
-from catalogdb.formats.zip_directory import check_end
 from catalogdb.limits import DEFAULT, Limits
 from catalogdb.records import CheckpointHeader
-
-ReadHeader = Callable[[str], CheckpointHeader]
 
 MAX_FILES = 100_000
 _FORMATS: dict[FolderKind, str] = {
@@ -37,6 +37,8 @@ _FORMATS: dict[FolderKind, str] = {
     "deepspeed": "deepspeed",
     "lightning_deepspeed": "deepspeed",
     "hugging_face": "sharded",
+    "megatron": "megatron",
+    "nemo": "torch_dcp",
 }
 
 
@@ -72,6 +74,11 @@ def _read_kind(
         return _read_deepspeed(path, _sizes(path), read_header, limits)
     if kind == "deepspeed":
         return _read_deepspeed(path, sizes, read_header, limits)
+    if kind == "megatron":
+        return read_ranks(path, sizes, read_header, limits)
+    if kind == "nemo":
+        path = f"{path}/{NEMO_WEIGHTS}"
+        return _read_dcp(path, _sizes(path), read_header, limits)
     return read_trainer_folder(
         path, sizes, read_header, lambda inner: read_folder(inner, read_header, limits, inner=True)
     )
@@ -108,7 +115,7 @@ def _read_dcp(path: str, sizes: Mapping[str, int], read_header: ReadHeader, limi
     rest_of = next((name for name in (META, COMMON) if name in sizes), None)
     if rest_of is None:
         return header
-    rest = _whole(read_header(f"{path}/{rest_of}"), rest_of)
+    rest = whole(read_header(f"{path}/{rest_of}"), rest_of)
     return replace(
         rest,
         format=header.format,
@@ -128,47 +135,17 @@ def _read_deepspeed(path: str, sizes: Mapping[str, int], read_header: ReadHeader
     models = {name: found for name in sizes if (found := MODEL_STATES.fullmatch(name))}
     if not models:
         raise CutShort("no rank's model states are there")
-    header = _whole(read_header(f"{path}/{min(models)}"), min(models))
+    header = whole(read_header(f"{path}/{min(models)}"), min(models))
     model_ranks = {int(found[2]) for found in models.values()}
-    _complete(model_ranks, header.scalars.get("mp_world_size"), "model-parallel")
+    complete(model_ranks, header.scalars.get("mp_world_size"), "model-parallel rank")
     for pattern, what in ((MODEL_STATES, "model states"), (OPTIM_STATES, "optimizer states")):
         ranks = {(int(found[1]), int(found[2])) for name in sizes if (found := pattern.fullmatch(name)) and found[1]}
         for model_rank in {rank for _, rank in ranks}:
             own = {rank for rank, other in ranks if other == model_rank}
-            _complete(own, header.scalars.get("dp_world_size"), f"{what} of data-parallel")
+            complete(own, header.scalars.get("dp_world_size"), f"{what} of data-parallel rank")
     allowance = Allowance(limits)
     for name in sizes:
         if MODEL_STATES.fullmatch(name) or OPTIM_STATES.fullmatch(name):
             allowance.check()
-            _check_end(path, name, limits)
-    return replace(header, format="deepspeed")
-
-
-def _complete(ranks: set[int], world_size: object, what: str) -> None:
-    """0 to the highest, and as many as the file says there are."""
-    expected = world_size if type(world_size) is int and 0 < world_size < MAX_FILES else max(ranks) + 1
-    for rank in range(expected):
-        if rank not in ranks:
-            raise CutShort(f"{what} rank {rank} of {expected} is missing")
-
-
-def _check_end(path: str, name: str, limits: Limits) -> None:
-    fd = os.open(f"{path}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        source = ByteSource.of_descriptor(fd, os.fstat(fd).st_size, limits)
-        if source.read(0, 4) == b"PK\x03\x04":
-            check_end(source)
-        elif not source.size:
-            raise CutShort("empty")
-    except CutShort as error:
-        raise CutShort(f"{name}: {error}") from error
-    finally:
-        os.close(fd)
-
-
-def _whole(header: CheckpointHeader, name: str) -> CheckpointHeader:
-    if header.state == "truncated":
-        raise CutShort(f"{name}: {header.reason}")
-    if header.state != "ready":
-        raise Refused(f"{name}: {header.reason}")
-    return header
+            check_whole(path, name, limits)
+    return replace(header if len(model_ranks) == 1 else without_weights(header), format="deepspeed")

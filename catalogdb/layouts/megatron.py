@@ -20,8 +20,8 @@ class Megatron(Habits):
     name = "megatron"
     guide = Guide(
         "Megatron",
-        "`iter_0000500/mp_rank_00/model_optim_rng.pt`, `iter_0000500/` with `*.distcp`",
-        "the file, or `common.pt`; `latest_checkpointed_iteration.txt`",
+        "`iter_0000500/` with `mp_rank_00/model_optim_rng.pt`, or with `*.distcp`",
+        "the first rank's file, or `common.pt`; `latest_checkpointed_iteration.txt`",
         "none; the iterations that are done",
     )
     marks = frozenset({LATEST})

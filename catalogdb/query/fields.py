@@ -85,7 +85,8 @@ FIELDS: dict[str, Field] = {
             "format",
             "c.format",
             "text",
-            "torch_zip, safetensors, torch_legacy, torch_tar, pickle, tar, nemo, sharded, torch_dcp, deepspeed",
+            "torch_zip, safetensors, torch_legacy, torch_tar, pickle, tar, nemo, sharded, torch_dcp, deepspeed, "
+            "megatron",
         ),
         Field("size_bytes", "c.size_bytes", "int", "the file's size", ("size",)),
         Field("mtime", "c.mtime_ns / 1000", "time", "when the file last changed", ("modified",)),

@@ -89,9 +89,9 @@ class CheckpointHeader:
     """What a checkpoint file says about itself, read without executing it.
 
     ``format`` is ``torch_zip``, ``safetensors``, ``torch_legacy``, ``torch_tar``, ``pickle``, ``tar``, ``nemo``,
-    ``sharded``, ``torch_dcp`` or ``deepspeed``, null where unknown; ``reason`` says in a few words why ``state`` isn't
-    ``ready``; ``hyper_parameters`` are dotted scalars; ``metrics`` are those the file states of itself; ``bytes_read``
-    is how much of the file was read. ``scalars`` are those at the top of the checkpoint, as they stand.
+    ``sharded``, ``torch_dcp``, ``deepspeed`` or ``megatron``, null where unknown; ``reason`` says in a few words why
+    ``state`` isn't ``ready``; ``hyper_parameters`` are dotted scalars; ``metrics`` are those the file states of itself;
+    ``bytes_read`` is how much of the file was read. ``scalars`` are those at the top of the checkpoint, as they stand.
 
     ``checksums`` and ``storages`` go with ``tensors``, one each: the CRC-32 of the storage and its name in the file,
     null where the container keeps none. ``weights_prefix`` is what wraps every name (``module.``). ``storage_bytes``

@@ -330,9 +330,12 @@ def deepspeed(root: Path) -> Tree:
 def megatron(root: Path) -> Tree:
     facts = {}
     for iteration in (500, 1000):
-        path = f"gpt/iter_{iteration:07}/mp_rank_00/model_optim_rng.pt"
+        path = f"gpt/iter_{iteration:07}"
         args = Namespace(lr=0.5, num_layers=2)
-        save(root / path, {"args": args, "checkpoint_version": 3.0, "iteration": iteration, "model": WEIGHTS})
+        save(
+            root / path / "mp_rank_00" / "model_optim_rng.pt",
+            {"args": args, "checkpoint_version": 3.0, "iteration": iteration, "model": WEIGHTS},
+        )
         facts[path] = Fact(None, iteration, {}, "last" if iteration == 1000 else None)
     text(root / "gpt" / "latest_checkpointed_iteration.txt", "1000")
     return Tree(facts, path, (), {"exp_name": "gpt"}, {"lr": 0.5, "num_layers": 2})

@@ -13,7 +13,7 @@ import pytest
 
 from catalogdb import Catalog
 from catalogdb.records import Checkpoint
-from tests.unit.formats.test_folders import MODEL, deepspeed, sharded, trainer_folder
+from tests.unit.formats.test_folders import MODEL, deepspeed, megatron, sharded, trainer_folder
 
 torch = pytest.importorskip("torch")
 
@@ -173,3 +173,33 @@ def test_every_kind_in_one_tree_as_their_writers_make_them(tmp_path: Path, catal
     }
     assert found["run/last"].link_target == str(tmp_path / "run" / "checkpoint-500")
     assert catalog.scan(tmp_path).unchanged == 6
+
+
+def test_megatron_s_ranks_and_nemo_s_folders_are_parts(tmp_path: Path, catalog: Catalog) -> None:
+    torch = pytest.importorskip("torch")
+    distributed = pytest.importorskip("torch.distributed.checkpoint")
+    iteration = megatron(tmp_path / "gpt" / "iter_0000500", "mp_rank_00", "mp_rank_01", tensor_model_parallel_size=2)
+    nemo = tmp_path / "llama" / "llama--val_loss=2.25-step=9"
+    (nemo / "context").mkdir(parents=True)
+    (nemo / "context" / "model.ckpt").write_bytes(b"no row")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        distributed.save({"module": {"w": torch.ones(3)}}, checkpoint_id=nemo / "weights", no_dist=True)
+    torch.save({"pytorch-lightning_version": "2.4.0", "epoch": 0, "global_step": 9}, nemo / "weights" / "common.pt")
+    marker = nemo.with_name(f"{nemo.name}-unfinished")
+    marker.touch()
+    make_old(tmp_path)
+    catalog.scan(tmp_path)
+    found = rows(catalog)
+    assert {path: (row.format, row.state, row.global_step) for path, row in found.items()} == {
+        "gpt/iter_0000500": ("megatron", "ready", 500),
+        "llama/llama--val_loss=2.25-step=9": ("torch_dcp", "truncated", 9),
+    }
+    marker.unlink()
+    last = iteration / "mp_rank_01" / "model_optim_rng.pt"
+    last.unlink()
+    catalog.ingest(marker, last)
+    assert {path: row.state for path, row in rows(catalog).items()} == {
+        "gpt/iter_0000500": "truncated",
+        "llama/llama--val_loss=2.25-step=9": "ready",
+    }

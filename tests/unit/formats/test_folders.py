@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import struct
 import tarfile
 import warnings
@@ -12,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from catalogdb.folders import kind_of_folder, may_be_checkpoint
+from catalogdb.folders import kind_of_folder, may_be_checkpoint, may_be_owned
 from catalogdb.formats import read_header
 from catalogdb.records import CheckpointHeader, TensorInfo
 from tests.fuzz.seeds import STORAGES, lightning_pickle
 from tests.fuzz.targets import tar_of
 from tests.unit.formats import support
-from tests.unit.formats.support import mapping, pickled, tensor_opcodes, text
+from tests.unit.formats.support import mapping, name_ref, pickled, tensor_opcodes, text
 
 torch = pytest.importorskip("torch")
 
@@ -134,7 +135,71 @@ def test_deepspeed_with_tensor_parallel_ranks(tmp_path: Path) -> None:
     (folder / MODEL).write_bytes(deepspeed_file(mp_world_size=2))
     assert header_state(folder) == ("truncated", "model-parallel rank 1 of 2 is missing")
     (folder / "mp_rank_01_model_states.pt").write_bytes(deepspeed_file())
-    assert header_state(folder) == ("ready", None)
+    header = read_header(str(folder))
+    assert (header.state, header.reason) == ("ready", None)
+    assert (header.tensors, header.weights) == ((), None)  # a rank's tensors are parts of the model's
+
+
+def megatron_file(**arguments: int) -> bytes:
+    """``megatron/training/checkpointing.py``: generate_state_dict, save_checkpoint."""
+    fields = mapping(**{name: b"K" + bytes((value,)) for name, value in arguments.items()}) + b"b"
+    state = mapping(
+        args=name_ref("argparse", "Namespace") + b")\x81" + fields,
+        checkpoint_version=b"G" + struct.pack(">d", 3.0),
+        iteration=b"M" + struct.pack("<H", 500),
+        model=mapping(w=tensor_opcodes("0", shape=(4,), numel=4)),
+    )
+    return support.torch_zip(pickled(state), storages={"0": bytes(16)})
+
+
+def megatron(folder: Path, *ranks: str, states: str = "model_optim_rng.pt", **arguments: int) -> Path:
+    """``get_checkpoint_name``: tensor, pipeline and expert rank."""
+    for rank in ranks:
+        (folder / rank).mkdir(parents=True)
+        (folder / rank / states).write_bytes(megatron_file(**arguments))
+    return folder
+
+
+@pytest.mark.parametrize("states", ["model_optim_rng.pt", "model_rng.pt"])
+def test_megatron_with_one_rank(tmp_path: Path, states: str) -> None:
+    folder = megatron(tmp_path / "iter_0000500", "mp_rank_00", states=states, num_layers=2)
+    header = read_header(str(folder))
+    assert (header.format, header.framework, header.state, header.global_step) == ("megatron", "megatron", "ready", 500)
+    assert header.hyper_parameters == {"num_layers": 2}
+    assert header.tensors == (TensorInfo("w", (4,), "float32"),)
+
+
+def test_megatron_is_complete_with_every_rank(tmp_path: Path) -> None:
+    ranks = [f"mp_rank_{tensor:02}_{pipeline:03}" for tensor in range(2) for pipeline in range(3)]
+    folder = megatron(tmp_path / "iter_0000500", *ranks, tensor_model_parallel_size=2, pipeline_model_parallel_size=3)
+    header = read_header(str(folder))
+    assert (header.state, header.global_step, header.weights) == ("ready", 500, None)
+    last = folder / ranks[-1] / "model_optim_rng.pt"
+    last.write_bytes(megatron_file()[:-30])
+    assert header_state(folder) == ("truncated", "model_optim_rng.pt: the zip has no end record")
+    last.unlink()
+    assert header_state(folder) == ("truncated", "mp_rank_01_002 has no model_optim_rng.pt")
+    last.parent.rmdir()
+    assert header_state(folder) == ("truncated", "1 of 6 ranks are missing")
+    for pipeline in (0, 1):
+        (folder / ranks[3 + pipeline] / "model_optim_rng.pt").unlink()
+        (folder / ranks[3 + pipeline]).rmdir()
+    assert header_state(folder) == ("truncated", "tensor-parallel rank 1 of 2 is missing")
+
+
+def test_nemo_2(tmp_path: Path, distributed: Path) -> None:
+    """``nemo/lightning/ckpt_utils.py``: weights, a distributed checkpoint, beside context, what it was made with."""
+    folder = tmp_path / "gpt--val_loss=2.25-step=9"
+    (folder / "context").mkdir(parents=True)
+    (folder / "context" / "model.yaml").write_text("_target_: nemo.collections.llm.GPTModel\n")
+    shutil.copytree(distributed, folder / "weights")
+    common = mapping(**{"pytorch-lightning_version": text("2.4.0")}, epoch=b"K\x01", global_step=b"K\x09")
+    (folder / "weights" / "common.pt").write_bytes(support.torch_zip(pickled(common)))
+    header = read_header(str(folder))
+    assert (header.format, header.framework, header.state, header.global_step) == ("torch_dcp", "lightning", "ready", 9)
+    assert header.tensors == read_header(str(distributed)).tensors
+    (folder / "weights" / ".metadata").unlink()
+    assert header_state(folder) == ("truncated", "its .metadata, which is written last, isn't there")
 
 
 F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
@@ -293,6 +358,25 @@ def test_names_tell_what_a_folder_is(names: list[str], kind: str | None) -> None
 )
 def test_a_trainer_s_folder_needs_less(names: list[str], kind: str | None) -> None:
     assert kind_of_folder("checkpoint-500", names, ()) == kind
+
+
+@pytest.mark.parametrize(
+    ("folder", "names", "kind"),
+    [
+        ("iter_0000500", ["mp_rank_00"], "megatron"),
+        ("iter_0000500", ["mp_rank_00_000", "mp_rank_01_000"], "megatron"),
+        ("release", ["mp_rank_00_000_000"], "megatron"),
+        ("iter_0000500", ["mp_rank"], None),
+        ("ranks", ["mp_rank_00"], None),
+        ("gpt--step=9", ["weights", "context"], "nemo"),
+        ("gpt--step=9", ["weights"], None),
+        ("train3", ["weights", "context"], None),
+    ],
+)
+def test_names_tell_by_folders_in_it(folder: str, names: list[str], kind: str | None) -> None:
+    assert kind_of_folder(folder, (), names) == kind
+    assert kind is None or may_be_checkpoint(names)
+    assert {may_be_owned(folder, name) for name in names} == {kind is not None or names == ["weights"]}
 
 
 CONFIG = b"target: nemo.collections.asr.models.EncDecCTCModel\nnemo_version: 2.0.0rc1\nmodel:\n  target: other\n"

@@ -75,7 +75,11 @@ def test_the_magic_is_the_one_that_pickle_writes() -> None:
         ),
         (tar_file(), "foreign", "a tar without torch's pickle"),
         (pickle.dumps([1, 2]), "foreign", "a pickle, but not of a dict"),
-        (struct.pack("<Q", 2**63) + b"{", "unreadable", "safetensors header of 9223372036854775808 bytes"),
+        (
+            struct.pack("<Q", 2**63) + b"{",
+            "unreadable",
+            "safetensors header of 9223372036854775808 bytes, more than limits_safetensors_header allows (100000000)",
+        ),
     ],
 )
 def test_what_is_no_checkpoint_says_so(tmp_path: Path, content: bytes, state: str, reason: str) -> None:
