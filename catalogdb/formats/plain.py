@@ -7,9 +7,11 @@ level.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, cast
 
+from catalogdb.formats.modules import is_module
+from catalogdb.formats.numpy_arrays import describe_array
 from catalogdb.formats.pickle_values import GlobalRef, Stub
 from catalogdb.formats.tensors import ITEM_SIZES, TensorRef
 from catalogdb.records import Scalar
@@ -65,33 +67,36 @@ def as_count(value: object) -> int | None:
 def flatten(value: object, read_tensor: ReadTensor) -> dict[str, Scalar]:
     """The scalars below a mapping by dotted name, in its order; of two with one name, the first.
 
-    Lists of up to MAX_LIST scalars are ``name.0``, ``name.1``, …; a tensor of one element is its number. What is
-    neither is left out: longer lists, objects, classes, functions, enums, names beyond MAX_NAME, strings beyond
-    MAX_STRING. Integers beyond 64 bits are written as text, since no column holds them.
+    Lists of up to MAX_LIST scalars are ``name.0``, ``name.1``, …; a tensor of one element is its number; an object, a
+    dataclass's for one, is opened as the mapping of its public attributes. Other objects, classes and functions are
+    named, as ``torch.nn.modules.activation.ReLU``. What is none of these is left out: longer lists, names beyond
+    MAX_NAME, strings beyond MAX_STRING. Integers beyond 64 bits are written as text, since no column holds them.
     """
     found: dict[str, Scalar] = {}
-    root = as_mapping(value)
-    levels: list[tuple[str, Iterator[tuple[Any, Any]]]] = [] if root is None else [("", iter(root.items()))]
+    root = _inside(value)
+    levels = [] if root is None else [("", root)]
     nodes = 0
     while levels and nodes < MAX_NODES and len(found) < MAX_PARAMS:
-        prefix, entries = levels[-1]
+        prefix, (entries, hides) = levels[-1]
         entry = next(entries, None)
         if entry is None:
             levels.pop()
             continue
         nodes += 1
         name = _name(prefix, entry[0])
-        if name is None:
+        if name is None or (hides and name.startswith("_", len(prefix))):
             continue
         scalar = _scalar(entry[1], read_tensor)
         if scalar is not _SKIPPED:
             found.setdefault(name, scalar)
             continue
-        below = as_mapping(entry[1])
-        if below is not None and len(levels) < MAX_DEPTH:
-            levels.append((f"{name}.", iter(below.items())))
-        elif below is None:
+        below = _inside(entry[1])
+        if below is None:
             nodes += _add_list(found, name, entry[1], read_tensor)
+            if (named := _class_name(entry[1])) is not None:
+                found.setdefault(name, named)
+        elif len(levels) < MAX_DEPTH:
+            levels.append((f"{name}.", below))
     return found
 
 
@@ -132,6 +137,31 @@ def top_scalars(mapping: Mapping[Any, Any], read_tensor: ReadTensor) -> dict[str
             if scalar is not _SKIPPED and scalar is not None:
                 found[key] = scalar
     return found
+
+
+def _inside(value: object) -> tuple[Iterator[tuple[Any, Any]], bool] | None:
+    """The entries of a mapping, or the attributes of an object, and whether some of them are private.
+
+    Pickle leaves the state of an object to ``object.__setstate__``: a dict, or ``(dict or null, dict of slots)``. Not
+    opened are modules, which have too many that mean nothing.
+    """
+    mapping = as_mapping(value)
+    if mapping is not None:
+        return iter(mapping.items()), False
+    if type(value) is not Stub or is_module(value) or _is_config(value):
+        return None
+    states = value.state if type(value.state) is tuple and len(value.state) == 2 else (value.state,)
+    known = [state.items() for state in states if type(state) is dict]
+    return (chain.from_iterable(known), True) if known else None
+
+
+def _class_name(value: object) -> str | None:
+    """What is named: a class or a function, or that of an object which isn't opened."""
+    if type(value) is Stub and value.elements is None and not _is_config(value) and describe_array(value) is None:
+        value = value.ref
+    if type(value) is not GlobalRef or not value.module or value.name.startswith("_") or len(value.dotted) > MAX_NAME:
+        return None
+    return value.dotted
 
 
 def _add_list(found: dict[str, Scalar], name: str, value: object, read_tensor: ReadTensor) -> int:
@@ -185,6 +215,10 @@ def _elements(value: object) -> list[Any] | tuple[Any, ...] | None:
     return None
 
 
+def _is_config(value: Stub) -> bool:
+    return value.ref.module.startswith("omegaconf.")
+
+
 def _unwrapped(value: object) -> object:
     """OmegaConf's nodes without their wrapping.
 
@@ -193,7 +227,7 @@ def _unwrapped(value: object) -> object:
     Node, Container; read from what omegaconf 2.3 wrote). A UnionNode's ``_content`` is another node.
     """
     for _ in range(MAX_DEPTH):
-        if type(value) is not Stub or type(value.state) is not dict or not value.ref.module.startswith("omegaconf."):
+        if type(value) is not Stub or type(value.state) is not dict or not _is_config(value):
             return value
         if "_content" in value.state:
             value = value.state["_content"]

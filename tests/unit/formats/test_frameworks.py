@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import datetime
+import functools
 import math
+import types
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,8 @@ from catalogdb.records import CheckpointHeader
 from tests.unit.formats import support
 
 torch = pytest.importorskip("torch")
+
+numpy = pytest.importorskip("numpy")
 
 WEIGHTS = {"layer.weight": torch.ones(3, 2), "layer.bias": torch.ones(3)}
 OPTIMIZER = {"state": {0: {"step": torch.tensor(1.0), "exp_avg": torch.ones(3, 2)}}, "param_groups": []}
@@ -218,6 +224,46 @@ def test_plain_counts(tmp_path: Path, counts: dict[str, Any], epoch: int | None,
 def test_plain_arguments(tmp_path: Path) -> None:
     header = header_of(tmp_path, {"model": WEIGHTS, "args": argparse.Namespace(lr=0.1, sizes=[1, 2])})
     assert header.hyper_parameters == {"lr": 0.1, "sizes.0": 1, "sizes.1": 2}
+
+
+@dataclasses.dataclass
+class Schedule:
+    warmup: int = 5
+    stages: tuple[int, ...] = (1, 2)
+    _cache: int = 0
+
+
+class Slotted:
+    __slots__ = ("depth",)
+
+    def __init__(self) -> None:
+        self.depth = 18
+
+
+def test_objects_are_opened_and_the_rest_is_named(tmp_path: Path) -> None:
+    arguments = {
+        "schedule": Schedule(),
+        "model": Slotted(),
+        "none": types.SimpleNamespace(),
+        "activation": torch.nn.ReLU(),
+        "optimizer": torch.optim.SGD,
+        "make": functools.partial(int, base=2),
+        "every": datetime.timedelta(days=1),
+        "array": numpy.zeros(3),
+        "long": list(range(99)),
+    }
+    header = header_of(tmp_path, {"model": WEIGHTS, "hyper_parameters": arguments})
+    assert header.hyper_parameters == {
+        "schedule.warmup": 5,
+        "schedule.stages.0": 1,
+        "schedule.stages.1": 2,
+        "model.depth": 18,
+        "activation": "torch.nn.modules.activation.ReLU",
+        "optimizer": "torch.optim.sgd.SGD",
+        "make": "functools.partial",
+        "every": "datetime.timedelta",
+    }
+    assert header_of(tmp_path, {"model": WEIGHTS, "args": Schedule(warmup=7)}).hyper_parameters["warmup"] == 7
 
 
 def test_sizes_apart(tmp_path: Path) -> None:
