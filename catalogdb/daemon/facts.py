@@ -40,6 +40,8 @@ class FactFormatter(logging.Formatter):
 def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, str):
+        return " | ".join(line.strip() for line in value.splitlines())
     if isinstance(value, (list, tuple)):
         return ",".join(map(str, value))
     return str(value)

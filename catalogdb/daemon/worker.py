@@ -9,11 +9,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
+from traceback import format_exc
 from typing import Any
 
 from catalogdb.daemon.announce import Announcer
 from catalogdb.daemon.clocks import Clocks
-from catalogdb.daemon.facts import LOGGER, tell
+from catalogdb.daemon.facts import tell
 from catalogdb.daemon.freshness import Freshness
 from catalogdb.daemon.hints import QUEUE_WAS_FULL, Hint, Hints
 from catalogdb.daemon.observing import Observing
@@ -113,8 +114,7 @@ class Worker:
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
             except Exception as error:  # noqa: BLE001 - a bug must not end a daemon; it's told, and all is looked at again
-                LOGGER.exception("a bug in catalogdb")
-                self._fail(error, pause)
+                self._fail(error, pause, traceback=format_exc())
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
             pause = FIRST_PAUSE
@@ -300,10 +300,12 @@ class Worker:
                 self.observe(root)
             self._hurry(root, "the catalog was opened again")
 
-    def _fail(self, error: Exception, pause: float) -> None:
-        self.problem = str(error)
+    def _fail(self, error: Exception, pause: float, *, traceback: str | None = None) -> None:
+        """``traceback`` is a bug's."""
+        bug = f"a bug in catalogdb: {type(error).__name__}: " if traceback is not None else ""
+        self.problem = f"{bug}{error}"
         self.status = f"waiting {pause:g} s after a failure"
-        tell("failed", level=logging.ERROR, message=str(error), again_in=pause)
+        tell("failed", level=logging.ERROR, message=self.problem, again_in=pause, traceback=traceback)
         self._session.close()
         self._stop.wait(pause)
         self.alive_at = time.monotonic()

@@ -79,9 +79,13 @@ class Stage:
             assert self.watcher.stop() == 0, self.watcher.log.read_text()
             lines = self.watcher.log.read_text().splitlines()
             assert all(line.startswith("{") for line in lines), self.watcher.log.read_text()[-3000:]
-            assert not self.watcher.facts("failed")
+            self._assert_well()
         finally:
             self.close()
+
+    def _assert_well(self) -> None:
+        failed = self.watcher.facts("failed")
+        assert not failed, f"{failed}\n{self.watcher.log.read_text()[-5000:]}"
 
     def close(self) -> None:
         self._stack.close()
@@ -108,6 +112,7 @@ class Stage:
     def check(self) -> None:
         """The rows are those of a fresh scan, and every tag is still there."""
         rows = self.watcher.assert_true(seconds=60)
+        self._assert_well()
         self.checks += 1
         lost = self._tags.difference(*(row.tags for row in rows.values()))
         assert not lost, f"tags were lost: {sorted(lost)}"
