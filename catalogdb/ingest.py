@@ -332,6 +332,7 @@ class Ingest:
             self._report(tally)
             for batch in self._answered(self._batches(changed, read_ahead)):
                 self._take(root, batch, moves, moved, tally)
+                walk.problems.extend(_led_nowhere(batch))
                 self._report(tally)
             read.extend(candidate.rel_path for candidate, _, _ in changed)
         if _identity(top[0]) != top[1]:
@@ -556,6 +557,13 @@ def _identity(path: str) -> Identity | None:
 def _below(root: Root, rel_path: str) -> str:
     """A path relative to the scanned part of a root, as one relative to the root."""
     return f"{root.below}/{rel_path}".strip("/") if root.below else rel_path
+
+
+def _led_nowhere(batch: _Batch) -> Iterator[Problem]:
+    """Links whose target went after the walk had seen it: its return is theirs."""
+    for (candidate, _, _), reading in zip(batch.changed, batch.readings, strict=True):
+        if reading.header_state is None and candidate.link_target is not None and Path(candidate.path).is_symlink():
+            yield Problem(candidate.path, None, LEADS_NOWHERE)
 
 
 def _folder_of(rel_path: str) -> str:

@@ -172,6 +172,23 @@ def test_links_that_lead_nowhere_follow_their_targets(tree: Tree, root: Path) ->
         assert look("e", "f")["c/early.ckpt"].state == "ready"
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_link_whose_target_goes_while_it_is_looked_at(tree: Tree, root: Path, known: bool) -> None:
+    data = content_of(tree)
+    target, link = root / "d" / "target.ckpt", root / "a" / "soft.ckpt"
+    if not known:
+        link.unlink()
+    with Catalog.open("sqlite://", settings=Settings(url="sqlite://")) as catalog:
+        catalog.scan(root, use_wandb=False)
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        with catalog.ingesting(use_wandb=False, on_progress=lambda _: target.unlink(missing_ok=True)) as ingest:
+            ingest.rescan_paths([str(link)])
+        target.write_bytes(data)
+        catalog.ingest(target, use_wandb=False)
+        assert {row.rel_path: row.state for row in assert_as_afresh(catalog, root)}["a/soft.ckpt"] == "ready"
+
+
 def test_a_link_to_a_folder_makes_it_look_at_everything(tmp_path: Path, root: Path) -> None:
     with Catalog.open("sqlite://", settings=Settings(url="sqlite://")) as catalog:
         catalog.scan(root, use_wandb=False)
