@@ -64,7 +64,6 @@ class Worker:
         self._announcer = announcer
         self._observing = observing
         self._rng = rng or random.Random()
-        self._clocks = Clocks()
         self._fresh = {root.path: Freshness(lambda: session.settings.wandb_cache_ttl) for root in roots}
         self._stop = threading.Event()
         self._writing: dict[str, float] = {}
@@ -100,6 +99,7 @@ class Worker:
 
     def run(self) -> None:
         pause = FIRST_PAUSE
+        clocks = Clocks()
         while not self._stop.is_set():
             began = time.monotonic()
             try:
@@ -112,14 +112,16 @@ class Worker:
             except DatabaseError as error:
                 self._fail(error, pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
+                clocks = Clocks()
                 continue
             except Exception as error:  # noqa: BLE001 - a bug must not end a daemon; it's told, and all is looked at again
                 self._fail(error, pause, traceback=format_exc())
                 pause = min(2 * pause, LONGEST_PAUSE)
+                clocks = Clocks()
                 continue
             pause = FIRST_PAUSE
             self.problem = None
-            self._rest(began)
+            self._rest(began, clocks)
 
     # -- one turn ----------------------------------------------------------------------------------------------------
 
@@ -144,11 +146,11 @@ class Worker:
                 self._ask_again(root)
         self.status = "watching"
 
-    def _rest(self, began: float) -> None:
+    def _rest(self, began: float, clocks: Clocks) -> None:
         now = time.monotonic()
         next_look = min((root.due for root in self._roots.values() if not root.is_away), default=now + TICK_SECONDS)
         self._hints.wait(max(0.0, min(TICK_SECONDS, next_look - now)))
-        jump = self._clocks.jump(expected=now - began + TICK_SECONDS)
+        jump = clocks.jump(expected=now - began + TICK_SECONDS)
         if jump is not None:
             tell("reconcile", message=jump)
             self.reconcile(jump)

@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,7 @@ import psutil
 import pytest
 
 from catalogdb.catalog import Catalog
+from catalogdb.daemon.clocks import JUMP_SECONDS
 from catalogdb.settings import Settings
 from tests.e2e.watching.harness import Watching, checkpoint, put, rows_of, sidecar, wait_until, watching
 
@@ -33,6 +35,26 @@ def run(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **environ}
     )
+
+
+def test_a_first_look_that_takes_long_is_no_standstill(root: Path, database: Path) -> None:
+    """Nothing was missed: events come in only after it."""
+    put(root / "run" / "last.ckpt", checkpoint(1))
+
+    def halt() -> None:
+        wait_until(database.exists)
+        watcher = next(child for child in psutil.Process().children() if str(root) in child.cmdline())
+        watcher.send_signal(signal.SIGSTOP)
+        time.sleep(JUMP_SECONDS + 2)
+        watcher.send_signal(signal.SIGCONT)
+
+    halting = threading.Thread(target=halt)
+    halting.start()
+    with watching(root, database) as watcher:
+        halting.join()
+        wait_until(lambda: watcher.facts("reconciled"))
+        time.sleep(2)
+        assert [fact["why"] for fact in watcher.facts("reconciled")] == ["start"]
 
 
 def test_a_second_watcher_says_so_and_leaves(root: Path, database: Path) -> None:
