@@ -36,9 +36,9 @@ def command(
 ) -> None:
     """Bring the catalog up to date with the checkpoints under each ROOT; without one, under the roots in the settings.
 
-    Files that haven't changed aren't read again, and none is ever executed. Ends with a line that counts the entries;
-    what kept a file from being used is on stderr and in `catalogdb status`. A scan that reached its end exits with 0,
-    whatever single files were like.
+    Files that haven't changed aren't read again, and none is ever executed. Ends with a line that counts the entries.
+    What kept a file from being used is said when it's read; `catalogdb status` says it as long as it holds. A scan that
+    reached its end exits with 0, whatever single files were like.
 
     \b
     Examples:

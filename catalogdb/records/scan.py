@@ -35,7 +35,10 @@ class Change:
 class ScanReport:
     """What a scan did. ``total`` counts the rows of its roots that are on disk, by the tier that carried them.
 
-    ``foreign`` counts files with a checkpoint's name that hold none: they have no row.
+    ``new``, ``updated``, ``unchanged``, ``moved`` and ``missing`` say what this scan found changed; ``writing`` and
+    ``unreadable`` count states at its end. ``problems`` are those that this scan met: an unchanged file isn't read, so
+    that its problems are with its row. ``foreign`` counts files with a checkpoint's name that hold none: they have no
+    row.
     """
 
     roots: tuple[str, ...]
