@@ -147,19 +147,22 @@ def _group_by_group(query: Query, driver: Driver, metric_id: int, mode: str, col
 
 
 def _numbered(query: Query, driver: Driver, mode: str, per: Ident, limit: int | None) -> Sql:
-    """All rows that match, numbered inside their groups."""
+    """All rows that match, numbered inside their groups.
+
+    The LIMIT that takes all keeps SQLite from working out the group twice, where it is used.
+    """
     group = query.with_columns(driver).operand(per)
-    direction = _direction(mode)
-    ordering = f"m.value {direction}, o.scope, c.global_step DESC, {PATH}"
     columns = Sql(
-        f"c.id AS id, m.value AS value, o.scope AS scope, c.global_step AS step, {PATH} AS path, "
-        f"row_number() OVER (PARTITION BY {group.text} ORDER BY {ordering}) AS place",
+        f"c.id AS id, ({group.text}) AS group_, m.value AS value, o.scope AS scope, c.global_step AS step, "
+        f"{PATH} AS path",
         group.values,
     )
-    known = Sql(f"({group.text}) IS NOT NULL", group.values)
-    inner = select(columns, _with_origin(driver), [*query.where(driver), known, _finite("m")], (), None)
-    outer = f"SELECT id FROM ({inner.text}) WHERE place = 1 ORDER BY value {direction}, scope, step DESC, path LIMIT ?"
-    return Sql(outer, (*inner.values, -1 if limit is None else limit))
+    rows = select(columns, _with_origin(driver), [*query.where(driver), _finite("m")], (), None)
+    ordering = f"value {_direction(mode)}, scope, step DESC, path"
+    places = f"row_number() OVER (PARTITION BY group_ ORDER BY {ordering}) AS place"
+    numbered = f"SELECT *, {places} FROM ({rows.text} LIMIT -1) WHERE group_ IS NOT NULL"
+    found = f"SELECT id FROM ({numbered}) WHERE place = 1 ORDER BY {ordering} LIMIT ?"
+    return Sql(found, (*rows.values, -1 if limit is None else limit))
 
 
 def _direction(mode: str) -> str:
