@@ -18,7 +18,7 @@ CHUNK = 1 << 20
 MAX_LINE = 1 << 20
 """A longer line is passed over."""
 
-MAX_KEPT = 16 << 20
+MAX_KEPT = 32 << 20
 """A file up to this size is kept as it was read; of a larger one, the lines that are asked for are read again."""
 
 
@@ -134,6 +134,8 @@ class LineFile:
             if not self._goes_on(descriptor, status):
                 self._begin_anew()
                 self._inode = status.st_ino
+            if status.st_size > MAX_KEPT:
+                self.let_go()
             for offset, lines in _whole_lines(descriptor, self._end):
                 self.take(offset, lines)
                 self._keep(offset, b"".join(lines))
