@@ -28,8 +28,8 @@ def write_sidecar(
 
     An existing file keeps its mode; without ``overwrite`` it stays, and FileExistsError is raised. ``durable`` waits
     until the disk has it, which takes longer than all the rest: a checkpoint that was written without waiting needs no
-    sidecar that outlives it. Raises MetadataError for text that is no Unicode, and OSError, with the old sidecar
-    untouched and nothing left behind.
+    sidecar that outlives it. Raises MetadataError for text that is no Unicode, and OSError, by the
+    sidecar's name, with the old one untouched and nothing left behind.
     """
     target = Path(sidecar_path(os.fspath(checkpoint_path)))
     try:
@@ -49,8 +49,11 @@ def write_sidecar(
             temporary.replace(target)
         else:
             _put_where_nothing_is(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(NotADirectoryError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            error.filename = str(target)
         raise
     if durable:
         _sync_folder(target.parent)

@@ -312,9 +312,12 @@ class TestSave:
             save_metadata(metadata, tmp_path / "x.ckpt")
         assert list(tmp_path.iterdir()) == []
 
-    def test_no_such_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError):
-            save_metadata(example(), tmp_path / "gone" / "x.ckpt")
+    def test_a_folder_that_is_none_is_told_by_the_sidecar_s_own_name(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        for folder, kind in (("gone", FileNotFoundError), ("file", NotADirectoryError)):
+            with pytest.raises(kind) as caught:
+                save_metadata(example(), tmp_path / folder / "x.ckpt")
+            assert caught.value.filename == str(tmp_path / folder / "x.metadata.yaml")
 
     def test_full_disk_leaves_the_old_sidecar_and_nothing_else(self, tmp_path: Path) -> None:
         path = save_metadata(example(), tmp_path / "x.ckpt")
