@@ -159,6 +159,7 @@ class WandbServer:
         self.moments: list[float] = []
         self.keys: set[str] = set()
         self.refused: dict[tuple[str, str], int] = {}
+        self.together: threading.Barrier | None = None
         self._schema: GraphQLSchema = build_schema(SCHEMA)
         self._lock = threading.Lock()
         self._ending = threading.Event()
@@ -210,6 +211,8 @@ class WandbServer:
             token = handler.headers.get("Authorization", "").partition(" ")[2]
             self.keys.add(b64decode(token or "").decode().partition(":")[2])
             fault = self._next_fault()
+        if self.together is not None:
+            self.together.wait()
         time.sleep(self.latency)
         if fault is not None and self._misbehave(handler, fault):
             return

@@ -76,7 +76,7 @@ def settings(tmp_path: Path, server: WandbServer, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_BASE_URL", server.url)
-    return load_settings(overrides={"url": str(tmp_path / "catalog.db"), "wandb_timeout": 5.0, "wandb_retry_count": 0})
+    return load_settings(overrides={"url": str(tmp_path / "catalog.db"), "wandb_timeout": 60.0, "wandb_retry_count": 0})
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -49,7 +50,7 @@ def outputs(tmp_path: Path) -> Path:
 def settings(tmp_path: Path, server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    found = load_settings(overrides={"url": str(tmp_path / "catalog.db"), "wandb_timeout": 1.0})
+    found = load_settings(overrides={"url": str(tmp_path / "catalog.db"), "wandb_timeout": 60.0})
     return replace(found, wandb_base_url=server.url, wandb_retry_count=2)
 
 
@@ -76,13 +77,27 @@ def test_hundreds_of_runs_in_a_few_questions(server: WandbServer, settings: Sett
     ids = [f"many{number:04d}" for number in range(450)]
     lay_out(tmp_path / "many", ids)
     server.add("team", "ocr", *[ServedRun(run_id, {}, {"val/hmean": int(run_id[4:]) / 1000}) for run_id in ids])
-    report, rows, _ = scan(replace(settings, wandb_timeout=20), tmp_path / "many")
+    report, rows, _ = scan(settings, tmp_path / "many")
     assert report.problems == ()
     assert (report.wandb, report.new) == (450, 450)
     assert {Path(row.path).parent.name: row.metrics for row in rows} == {
         run_id: {"val/hmean": int(run_id[4:]) / 1000} for run_id in ids
     }
     assert len(server.operations) <= 450 / 100 + 2
+
+
+def test_projects_are_asked_for_at_the_same_time(server: WandbServer, settings: Settings, outputs: Path) -> None:
+    """Each request waits until the others are there."""
+    for number, project in enumerate(("ocr", "layout", "tables")):
+        server.add("team", project, *[ServedRun(run_id, {}, {"val/hmean": 0.5}) for run_id in IDS[number::3]])
+        for run_id in IDS[number::3]:
+            named = json.dumps({"logger": {"wandb": {"id": run_id, "entity": "team", "project": project}}})
+            (outputs / run_id / "config.yaml").write_text(named, encoding="utf-8")
+    server.together = threading.Barrier(3, timeout=60)
+    report, rows, _ = scan(settings, outputs)
+    assert report.problems == ()
+    assert {row.source for row in rows} == {"wandb"}
+    assert server.operations == ["CatalogRuns"] * 3
 
 
 def test_a_catalog_in_memory(server: WandbServer, settings: Settings, outputs: Path) -> None:
@@ -114,17 +129,16 @@ def test_a_broken_server_costs_its_timeout_and_is_told_once(
     server: WandbServer, settings: Settings, outputs: Path, fault: Fault, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    if fault.kind == "huge":
-        huge()
-        settings = replace(settings, wandb_timeout=20)
+    huge()
     server.faults.append(fault)
-    report, rows, seconds = scan(settings, outputs)
+    hasty = replace(settings, wandb_timeout=20.0 if fault.kind == "huge" else 1.0)
+    report, rows, seconds = scan(hasty, outputs)
     assert len(rows) == len(IDS)
     assert all(row.wandb_run_id for row in rows)
     told = [problem.reason for problem in report.problems if problem.tier == "wandb"]
     assert len(told) == 1, told
     assert said in told[0]
-    assert seconds < settings.wandb_timeout + 4, "it was asked no longer than its time"
+    assert seconds < 25, "one that hangs would take thirty"
     assert KEY not in caplog.text + repr(report)
     assert KEY.encode() not in b"".join(path.read_bytes() for path in outputs.parent.glob("catalog.db*"))
     server.faults.clear()
@@ -138,7 +152,7 @@ def test_a_broken_server_costs_its_timeout_and_is_told_once(
 )
 def test_what_passes_is_asked_again(server: WandbServer, settings: Settings, outputs: Path, fault: Fault) -> None:
     server.faults.append(fault)
-    report, rows, _ = scan(replace(settings, wandb_timeout=5), outputs)
+    report, rows, _ = scan(settings, outputs)
     assert report.problems == ()
     assert {row.source for row in rows} == {"wandb"}
     assert len(server.operations) == 1 + (fault.times or 0)
@@ -274,7 +288,7 @@ def test_nobody_there(settings: Settings, outputs: Path) -> None:
         report, rows, seconds = scan(replace(settings, wandb_base_url=url), outputs)
     assert len(rows) == len(IDS)
     assert len(report.problems) == 1
-    assert seconds < settings.wandb_timeout + 4
+    assert seconds < 25, "it is asked as often as the settings say, whatever the time"
 
 
 @pytest.mark.parametrize("silence", [{"offline": True}, {"wandb_mode": "offline"}, {"wandb_mode": "disabled"}, {}])

@@ -26,7 +26,7 @@ def server(home: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wa
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         monkeypatch.setenv("CATALOGDB_URL", str(home / "catalog.db"))
-        monkeypatch.setenv("CATALOGDB_WANDB_TIMEOUT", "2")
+        monkeypatch.setenv("CATALOGDB_WANDB_TIMEOUT", "60")
         for run_id in (*IDS, GONE):
             project = "layout" if run_id == IDS[2] else "ocr"
             place = home / "outputs" / run_id
