@@ -177,7 +177,9 @@ def failures_of(path: str | Path | None) -> Iterator[None]:
         raise
     except (DBAPIError, sqlite3.Error) as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error)
-        raise DatabaseError(f"{path or 'catalog in memory'}: {_explain(reason)}") from error
+        is_folder = path is not None and Path(path).is_dir()
+        explained = "is a folder; give the file that holds the catalog" if is_folder else _explain(reason)
+        raise DatabaseError(f"{path or 'catalog in memory'}: {explained}") from error
 
 
 def _explain(reason: str) -> str:

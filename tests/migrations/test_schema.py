@@ -112,6 +112,12 @@ def test_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
     assert path.read_bytes() == content
 
 
+def test_a_folder_is_no_database(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match=r"is a folder; give the file"):
+        Store.open(f"sqlite:///{tmp_path}")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_upgrade_of_a_current_catalog_does_nothing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/catalog.db"
     Store.open(url).close()
