@@ -57,8 +57,10 @@ class InotifyObserving:
             tree.close()
 
     def renew(self, root: str, folders: Iterable[str]) -> str | None:
-        if root not in self._trees:
+        if root not in self._trees or self._inotify is None:
             return None
+        if not self._inotify.is_alive():
+            return "its events ended, which they never should"
         self._trees[root].renew(folders)
         return self._shortage(root)
 
