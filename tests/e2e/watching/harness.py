@@ -122,10 +122,13 @@ class Watching:
 
 
 @contextmanager
-def watching(root: Path, database: Path, *arguments: str, ends: int | None = 0, **environ: str) -> Iterator[Watching]:
+def watching(
+    root: Path, database: Path, *arguments: str, ends: int | None = 0, within: Sequence[str] = (), **environ: str
+) -> Iterator[Watching]:
     """Starts a watcher, waits until it watches, and has it leave in the end; ``ends`` is the code it has to leave with.
 
-    It has left within 5 s of SIGTERM, with every thread, and says nothing that isn't a fact.
+    ``within`` is a command that becomes it. It has left within 5 s of SIGTERM, with every thread, and says nothing that
+    isn't a fact.
     """
     log = database.with_name(f"watch-{time.monotonic_ns()}.log")
     command = [sys.executable, "-m", "catalogdb", "watch", str(root), "--db", str(database), "--log-format", "json"]
@@ -134,7 +137,7 @@ def watching(root: Path, database: Path, *arguments: str, ends: int | None = 0, 
     }
     environment |= {"HOME": str(database.parent), "PYTHONPATH": str(Path(catalogdb.__file__).parents[1]), **environ}
     with log.open("wb") as output:
-        process = subprocess.Popen([*command, *arguments], stderr=output, env=environment, cwd=database.parent)
+        process = subprocess.Popen([*within, *command, *arguments], stderr=output, env=environment, cwd=database.parent)
     watcher = Watching(process, root, database, log)
     try:
         wait_until(lambda: watcher.facts("watching") or process.poll() is not None, seconds=60)

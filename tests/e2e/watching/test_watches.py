@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import subprocess
 import time
 from functools import partial
 from pathlib import Path
+
+import pytest
 
 from tests.e2e.watching.harness import Watching, checkpoint, put, wait_until, watching
 
@@ -63,3 +67,29 @@ def test_a_folder_s_name_is_a_file_s_at_once(root: Path, tmp_path: Path) -> None
         wait_until(lambda: watcher.rows()["run/last.ckpt"].state == "ready")
         assert_hears(watcher, "run", 2)
         watcher.assert_true()
+
+
+LIMITED = 'echo 20 > /proc/sys/user/max_inotify_watches && exec "$@"'
+"""In a user namespace of its own, where the limit is nobody else's."""
+
+UNSHARED = ("unshare", "--user", "--map-root-user", "sh", "-c", LIMITED, "sh")
+
+
+def test_more_folders_than_may_be_watched(root: Path, tmp_path: Path) -> None:
+    """It says so, polls, and goes on being right; below the limit it never polled."""
+    if shutil.which("unshare") is None or subprocess.run([*UNSHARED, "true"], check=False).returncode:
+        pytest.skip("no user namespace may be made here")
+    put(root / "run-0" / "checkpoints" / "first.ckpt", checkpoint(1))
+    with watching(root, tmp_path / "catalog.db", within=UNSHARED, CATALOGDB_WATCH_POLL="0.3") as watcher:
+        wait_until(lambda: watcher.facts("reconciled"))
+        assert not watcher.facts("polling")
+        for number in range(30):
+            put(root / f"run-{number}" / "checkpoints" / "last.ckpt", checkpoint(number))
+        (fact,) = wait_until(lambda: watcher.facts("polling"))
+        assert "sysctl fs.inotify.max_user_watches=" in fact["message"]
+        assert len(watcher.assert_true()) == 31
+        for number in range(30):
+            put(root / f"run-{number}" / "checkpoints" / "last.ckpt", checkpoint(number + 1))
+        wait_until(lambda: {row.epoch for row in watcher.rows().values()} == set(range(1, 31)))
+        watcher.assert_true()
+        assert len(watcher.facts("polling")) == 1
