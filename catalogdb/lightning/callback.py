@@ -94,7 +94,3 @@ class MetadataCallback(_Callback):  # type: ignore[misc]
             if kind not in self._warned:
                 self._warned.add(kind)
                 logger.warning("catalogdb: %s: %s: %s; the training goes on", doing, type(error).__name__, error)
-
-
-def _local(path: str) -> Path | None:
-    return None if "://" in path else Path(path).absolute()
