@@ -43,7 +43,7 @@ def read_contents(container: Container) -> CheckpointHeader:
         weights_prefix=None if weighed is None else weighed.prefix,
         weights_bytes=own,
         storage_bytes=stored,
-        embedded=None if mapping is None else as_plain(mapping.get(EMBEDDED_KEY)),
+        embedded=None if mapping is None or EMBEDDED_KEY not in mapping else as_plain(mapping[EMBEDDED_KEY]),
         bytes_read=container.bytes_read,
     )
 

@@ -1,4 +1,5 @@
-"""Tensors as torch.save writes them, a tensor and its key at one go. What doesn't match goes through the loop.
+"""Tensors as torch.save writes them, a tensor and its key at one go. What doesn't match goes through the loop:
+a file's first tensor, tied ones, other protocols.
 
 ``torch/_tensor.py`` (_reduce_ex_internal) and ``torch/serialization.py`` (persistent_id), pickled with protocol 2:
 about 30 opcodes, all but their numbers alike. Between two tensors stands the next one's key; between the last one of a
@@ -17,7 +18,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from catalogdb.formats.pickle_machine import Machine
-from catalogdb.formats.pickle_rebuild import KNOWN, build_dict, build_tensor, build_tensor_v3, charge_text
+from catalogdb.formats.pickle_rebuild import build_dict, build_tensor, build_tensor_v3, charge_text
 from catalogdb.formats.pickle_values import GlobalRef
 from catalogdb.formats.source import over
 from catalogdb.formats.tensors import STORAGE_DTYPES, StorageRef, Tensor, TensorRef, reach_of
@@ -30,31 +31,22 @@ _INT = rb"(?:K.|M..|J...[\x00-\x7f])"
 _ONE_INT = re.compile(_INT, re.DOTALL)
 
 
-def _entry(put: bytes, text: bytes, kind: bytes, location: bytes, hooks: bytes) -> _Match:
-    """The pattern of a tensor and of what stands before it, with PUTs of one width. The rest is what nearly all tensors
-    have in common: the text ``storage``, the storage's type, where it was, and OrderedDict."""
+def _entry(put: bytes) -> _Match:
+    """The pattern of a tensor and of what stands before it, with PUTs of one width."""
     sizes = rb"(?:\)|(%b\x85|%b\x86|%b\x87|\(%bt)%b)" % (_INT, _INT * 2, _INT * 3, _INT + rb"{4,8}", put)
     key = rb"(?:(?:u(%b)}%b\()?(?:X(.\x00\x00\x00[ -~]{1,255})%b|%b)%b)?" % (_INT, put, put, _GET, _GET)
-    storage = rb"\(\(%b%bX(.\x00\x00\x00[0-9]{1,20})%b%b(%bN?)t%bQ" % (text, kind, put, location, _INT, put)
-    rest = rb"(%b)%b%b([\x88\x89])%b\)R%b(?:%b)?t%bR%b" % (_INT, sizes, sizes, hooks, put, _GET, put, put)
+    storage = rb"\(\(%b%bX(.\x00\x00\x00[0-9]{1,20})%b%b(%bN?)t%bQ" % (_GET, _GET, put, _GET, _INT, put)
+    rest = rb"(%b)%b%b([\x88\x89])%b\)R%b(?:%b)?t%bR%b" % (_INT, sizes, sizes, _GET, put, _GET, put, put)
     return re.compile(key + storage + rest, re.DOTALL).match
 
 
-_SHORT = _entry(rb"q(.)", _GET, _GET, _GET, _GET)
-_LONG = _entry(rb"r(.[^\x00][\x00-\x0f]\x00)", _GET, _GET, _GET, _GET)
+_SHORT = _entry(rb"q(.)")
+_LONG = _entry(rb"r(.[^\x00][\x00-\x0f]\x00)")
 """With indexes of one byte, up to 255, and of four. With both, it is left to the loop."""
 
-_STORAGE = b"X\x07\x00\x00\x00storage"
-_LOCATION = rb"X[\x01-\x10]\x00\x00\x00[a-z0-9:]{1,16}"
-_ORDERED = b"collections\nOrderedDict\n"
-_FIRST = _entry(
-    rb"q(.)", _STORAGE + rb"q(.)", rb"ctorch\n\w{1,32}\nq(.)", _LOCATION + rb"q(.)", b"c" + _ORDERED + rb"q(.)"
-)
-"""The first tensor of a file, which puts into the memo what the others get: the groups are the same indexes."""
-
-_TEXT, _KIND, _NAME, _PUT_NAME, _LOCATED, _COUNT, _PUT_ID, _OFFSET = 6, 7, 8, 9, 10, 11, 12, 13
+_NAME, _PUT_NAME, _COUNT, _PUT_ID, _OFFSET = 8, 9, 11, 12, 13
 _SHAPE, _PUT_SHAPE, _STRIDE, _PUT_STRIDE, _GRAD = 14, 15, 16, 17, 18
-_HOOKS, _PUT_HOOKS, _PUT_ARGS = 19, 20, 22
+_PUT_HOOKS, _PUT_ARGS = 20, 22
 
 
 class Rewritten(Exception):
@@ -153,13 +145,9 @@ class TensorReader:
 
     def read(self, machine: Machine, pos: int) -> int:
         """The tensor whose arguments begin at ``pos``, and those that follow it. Where that ends: ``pos``, if none."""
-        data, memo = machine.data, machine.memo
-        if len(memo) <= 255:
-            first = _FIRST(data, pos) if data.startswith(_STORAGE, pos + 2) else None
-            if first is not None and _put_common(first, memo):
-                pos = self._read_run(machine, pos, _FIRST)
+        if len(machine.memo) <= 255:
             pos = self._read_run(machine, pos, _SHORT)
-        return self._read_run(machine, pos, _LONG) if len(memo) > 255 else pos
+        return self._read_run(machine, pos, _LONG) if len(machine.memo) > 255 else pos
 
     def _read_run(self, machine: Machine, pos: int, match: _Match) -> int:
         data, stack, memo, get = machine.data, machine.stack, machine.memo, machine.memo.get
@@ -223,23 +211,6 @@ class TensorReader:
             if self._persistent is not None:
                 shared.place(self._persistent, ref, memo)
         return pos
-
-
-def _put_common(first: re.Match[bytes], memo: dict[bytes, Any]) -> bool:
-    """Puts what the other tensors get, so that the first one can be read as if it got it too. False, and nothing done,
-    where the loop has to."""
-    parts, data = first.groups(), first.string
-    text, kind, name, location, hooks = (parts[place] for place in (_TEXT, _KIND, _NAME, _LOCATED, _HOOKS))
-    global_ref = KNOWN.get(data[first.end(_TEXT + 1) + 1 : first.start(_KIND + 1) - 1])
-    place = data[first.end(_PUT_NAME + 1) + 1 : first.start(_LOCATED + 1) - 1]
-    if global_ref is None or place[0] != len(place) - 4 or name[0] != len(name) - 4:
-        return False
-    puts = len(memo) + 4
-    memo[text], memo[kind], memo[hooks] = "storage", global_ref, KNOWN[_ORDERED]
-    memo[location] = str(place[4:], "ascii")
-    if len(memo) != puts:
-        raise Rewritten
-    return True
 
 
 def _look_up(

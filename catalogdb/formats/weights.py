@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Mapping
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from catalogdb.formats.modules import is_module, module_tensors
@@ -129,16 +129,14 @@ def fingerprint(tensors: Mapping[str, Tensor], checksums: Checksums) -> str | No
     names = sorted(tensors)
     known = dict(zip(tensors, checksums, strict=True))
     facts = [tensors[name] for name in names]
-    shapes = [tensor[1] for tensor in facts]
-    strides = [tensor[2] for tensor in facts]
-    numbers = [*chain(*shapes), *chain(*strides), *[tensor[3] for tensor in facts]]
+    dtypes, shapes, strides, offsets = islice(zip(*facts, strict=True), 4) if facts else ((), (), (), ())
+    numbers = [*chain(*shapes), *chain(*strides), *offsets]
     parts = (
         repr(names).encode("utf-8"),
-        repr([tensor[0] for tensor in facts]).encode("ascii"),
+        repr(list(dtypes)).encode("ascii"),
         bytes(map(len, shapes)),
         bytes(map(len, strides)),
-        struct.pack(f"<{len(numbers)}q", *numbers),
-        struct.pack(f"<{len(names)}I", *map(known.__getitem__, names)),
+        struct.pack(f"<{len(numbers)}q{len(names)}I", *numbers, *map(known.__getitem__, names)),
     )
     return hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest()
 

@@ -15,6 +15,7 @@ from typing import Any
 from catalogdb.formats import pickle_reader, read_header
 from catalogdb.formats.pickle_values import GlobalRef, OpaqueKey, Stub
 from catalogdb.formats.source import CutShort, Refused
+from catalogdb.formats.tensor_opcodes import Rewritten
 from catalogdb.formats.tensors import StorageRef, TensorRef
 from catalogdb.limits import DEFAULT
 from catalogdb.records import CheckpointHeader
@@ -190,8 +191,8 @@ def written_out(value: object, depth: int = 0) -> object:
 def outcome(data: bytes, *, at_one_go: bool = True) -> object:
     """What a pickle is read into; ``at_one_go``: whether tensors are read so, or opcode by opcode."""
     try:
-        if at_one_go:
-            return written_out(pickle_reader.read_stream(data).value)
-        return written_out(pickle_reader.run(data, 0, None, DEFAULT, at_one_go=False).value)
+        return written_out(pickle_reader.run(data, 0, None, DEFAULT, at_one_go=at_one_go).value)
+    except Rewritten:
+        return outcome(data, at_one_go=False)
     except (Refused, CutShort) as error:
         return type(error)

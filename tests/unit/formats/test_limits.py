@@ -47,7 +47,7 @@ BREACHES: list[tuple[str, float, bytes]] = [
     ("pickle_integer", 20, SEEDS[0]),
     ("tensors", 1, FILES["torch_legacy"]),
     ("tensors", 1, SMALL),
-    ("tensors", 20, support.torch_zip(support.training_pickle(9))),
+    ("tensors", 50, support.torch_zip(support.training_pickle(40))),
     ("tensors", 1, FILES["torch_tar"].replace(b"K\x01.", b"K\x02.")),
     ("zip_entries", 3, SMALL),
     ("zip_directory_bytes", 99, SMALL),

@@ -23,7 +23,7 @@ from catalogdb.formats.source import Refused
 from catalogdb.formats.tensor_opcodes import TensorReader
 from catalogdb.formats.tensors import TensorRef, describe
 from catalogdb.limits import DEFAULT
-from tests.unit.formats.support import name_ref, outcome, pickled, tensor_opcodes, text, training_pickle
+from tests.unit.formats.support import name_ref, outcome, pickled, tensor_opcodes, text, training_pickle, written_out
 
 PROTOCOLS = range(6)
 
@@ -324,6 +324,12 @@ def test_nearly_all_tensors_are_read_at_one_go() -> None:
         tensors = TensorReader(None, DEFAULT)
         _Reader(data, as_storage, DEFAULT).run(0, tensors)
         assert 4 * 40 - 4 <= tensors.count <= 4 * 40
+
+
+def test_pickles_of_a_few_tensors_and_of_many_are_read_alike() -> None:
+    for layers in (1, 2, 5, 6, 7, 8, 12):
+        data = training_pickle(layers)
+        assert written_out(read_pickle(data)) == outcome(data, at_one_go=True) == outcome(data, at_one_go=False)
 
 
 @pytest.mark.parametrize(("layers", "step"), [(2, 3), (40, 97)])
