@@ -1,7 +1,7 @@
 """What reading a checkpoint may take, for whoever runs a scan to set. What nothing real comes near stands by its code.
 
-Each holds before the memory or the time is spent. With the defaults no file takes more than a second, no folder more
-than two, and neither more than 250 MB.
+Each holds before the memory or the time is spent. With the defaults neither a file nor a folder takes more than two
+seconds of CPU, or more than 250 MB.
 """
 
 from __future__ import annotations

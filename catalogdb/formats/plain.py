@@ -161,7 +161,7 @@ def _class_name(value: object) -> str | None:
         value = value.ref
     if type(value) is not GlobalRef or not value.module or value.name.startswith("_") or len(value.dotted) > MAX_NAME:
         return None
-    return value.dotted
+    return value.dotted.replace("__builtin__.", "builtins.")  # protocols 0 to 2 have Python 2's name
 
 
 def _add_list(found: dict[str, Scalar], name: str, value: object, read_tensor: ReadTensor) -> int:

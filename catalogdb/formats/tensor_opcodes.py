@@ -150,6 +150,10 @@ class TensorReader:
         return self._read_run(machine, pos, _LONG) if len(machine.memo) > 255 else pos
 
     def _read_run(self, machine: Machine, pos: int, match: _Match) -> int:
+        """One function, and long: it does what some 35 opcodes do, in the time of three.
+
+        What the memo has is looked up before anything is put into it; where it isn't all there, nothing is changed.
+        """
         data, stack, memo, get = machine.data, machine.stack, machine.memo, machine.memo.get
         last, shared, key = None, None, None
         while (found := match(data, pos)) is not None:

@@ -154,6 +154,12 @@ def numbers() -> bytes:
     return mapping(**{f"m{i}": support.tensor_opcodes(str(i)) for i in range(3000)})
 
 
+def tensors_twice() -> bytes:
+    """As many as may be read at one go, and then one at an index of the memo that is taken: all is read anew."""
+    state = support.training_pickle(24_900)
+    return state[:-1] + b"0" + state[2:]
+
+
 def params(value: bytes) -> bytes:
     return pickled(mapping(hyper_parameters=value))
 
@@ -188,7 +194,8 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "wide short texts": lambda: pickled((b"\x8c\xfe" + b"a" * 250 + WIDE.encode()) * 200_000, protocol=4),
     "wide names": lambda: pickled((b"c" + b"a" * 60_000 + WIDE.encode() + b"\nb\n") * 900),
     "wide lines": lambda: pickled((b"V" + b"a" * 60_000 + b"\\U0001F600\n") * 900),
-    "all at once": lambda: pickled(text("a" * 33_000_000) + b"N" + b"Q" * 490_000 + b"}" * 990_000),
+    "all at once": lambda: pickled(text("a" * 11_000_000) * 3 + b"N" + b"Q" * 490_000 + b"}" * 990_000),
+    "tensors twice": tensors_twice,
     "shapes": lambda: pickled(mapping(state_dict=mapping(w=support.tensor_opcodes(shape=(2**31 - 1,) * 8)))),
 }
 """Whole pickles that would take long or much."""

@@ -181,6 +181,9 @@ def test_hyper_parameters_are_flattened(tmp_path: Path) -> None:
     found = read_header(save(tmp_path, {"hyper_parameters": params})).hyper_parameters
     sizes = {f"sizes.{i}": i for i in range(32)}
     assert found == sizes | {
+        "function": "builtins.print",
+        "cls": "torch.nn.modules.activation.ReLU",
+        "object": "torch.nn.modules.activation.ReLU",
         "lr": 1e-3,
         "name": "dbnet",
         "nothing": None,
