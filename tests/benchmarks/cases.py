@@ -21,6 +21,7 @@ import catalogdb.ingest  # noqa: F401  # a catalog imports it when it first scan
 from catalogdb.catalog import Catalog
 from catalogdb.formats import read_header
 from catalogdb.metadata import CheckpointMetadataV1
+from tests.memory import peak_bytes
 
 Result = dict[str, float]
 
@@ -36,12 +37,6 @@ def _bytes_handed_over() -> int:
     """What ``read`` calls of this process gave it so far, from disk or cache."""
     lines = Path("/proc/self/io").read_text(encoding="ascii").splitlines()
     return int(lines[0].split()[1])
-
-
-def _peak_mb() -> float:
-    """The most memory that this program took. ``ru_maxrss`` has that of its parent as well, from before it was run."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
 def scan(root: Path, url: str) -> Result:
@@ -131,7 +126,7 @@ def main() -> None:
     parser.add_argument("--url", default="sqlite:///:memory:")
     options = parser.parse_args()
     result = CASES[options.case](options.root, options.url)
-    result["peak_mb"] = _peak_mb()
+    result["peak_mb"] = peak_bytes() / 2**20
     json.dump(result, sys.stdout)
 
 

@@ -401,14 +401,15 @@ PROBE = """
 import resource, sys, time
 from catalogdb.documents import read_document
 from catalogdb.errors import MetadataError
-here = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from tests.memory import peak_bytes
+here = peak_bytes()
 pages = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (pages + 100_000_000, pages + 100_000_000))
 started = time.perf_counter()
 try:
     read_document(sys.argv[1])
 except MetadataError:
-    print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - here)
+    print(time.perf_counter() - started, (peak_bytes() - here) // 1024)
 """
 
 

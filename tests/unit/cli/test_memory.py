@@ -26,9 +26,9 @@ ALLOWED = 8 << 20
 ANSWER_ALLOWED = 24 << 20
 """The same for a whole answer, whose ids are known before the first row is loaded: 100 bytes each."""
 
-PEAK = "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform == 'linux' else 1)"
-WRITE = f"""
-import resource, sys
+WRITE = """
+import sys
+from tests.memory import peak_bytes
 from catalogdb.cli.render import write_rows
 
 def rows(count):
@@ -38,13 +38,14 @@ def rows(count):
 
 write_rows(["id", "path", "value", "nothing", "text"], rows(int(sys.argv[2])), sys.argv[1])
 sys.stdout.flush()
-print({PEAK}, file=sys.stderr)
+print(peak_bytes(), file=sys.stderr)
 """
-ASK = f"""
-import resource, sys
+ASK = """
+import sys
+from tests.memory import peak_bytes
 from catalogdb.cli.main import main
 code = main(sys.argv[1:])
-print({PEAK}, file=sys.stderr)
+print(peak_bytes(), file=sys.stderr)
 sys.exit(code)
 """
 
