@@ -156,6 +156,9 @@ class TensorReader:
         """
         data, stack, memo, get = machine.data, machine.stack, machine.memo, machine.memo.get
         last, shared, key = None, None, None
+        count, most = self.count, self._limits.tensors
+        inner: dict[Any, Any] | None = None
+        pairs: list[Any] = []  # keys and tensors that the loop would have on its stack
         while (found := match(data, pos)) is not None:
             parts = found.groups()
             (
@@ -163,24 +166,26 @@ class TensorReader:
                 put_id, _, shape, put_shape, stride, put_stride, _, hooks, put_hooks, dtype, put_args, put_tensor,
             ) = parts  # fmt: skip
             indexes = (function, first, location, hooks, dtype)
+            if function is None and pairs:
+                break
             if indexes != last or function is None:
                 called = stack[-1] if function is None else get(function)
                 shared = _look_up(memo, called, *indexes[1:])
                 last = indexes
             kind, key = get(storage_type), None
             if shared is None or type(kind) is not GlobalRef or name[0] != len(name) - 4:
-                return pos
+                break
             if text is not None:
                 if text[0] != len(text) - 4:
-                    return pos
+                    break
                 charge_text(machine.meter, text[0])
                 key = str(text[4:], "ascii")
             elif known is not None:
                 key = get(known)
                 if type(key) is not str:
-                    return pos
-            self.count += 1
-            if self.count > self._limits.tensors:
+                    break
+            count += 1
+            if count > most:
                 raise over(self._limits, "tensors", "more tensors")
             pos = found.end()
 
@@ -200,20 +205,27 @@ class TensorReader:
                 memo[put_text] = key
                 puts += 1
             if param is not None:
-                machine.update(machine.from_mark())
-                opened: dict[Any, Any] = {}
-                memo[put_dict] = opened
+                if inner is None:
+                    stack += pairs
+                    machine.update(machine.from_mark())
+                    machine.marks.append(0)
+                else:
+                    inner.update(zip(pairs[::2], pairs[1::2], strict=True))
+                pairs = []
+                memo[put_dict] = inner = {}
                 puts += 1
-                stack += (int.from_bytes(param[1:], "little"), opened)
-                machine.marks.append(len(stack))
+                stack += (int.from_bytes(param[1:], "little"), inner)
+                machine.marks[-1] = len(stack)
             if len(memo) != puts:
                 raise Rewritten
             if function is None:
                 stack[-1] = ref
             else:
-                stack += (key, ref)
+                pairs += (key, ref)
             if self._persistent is not None:
                 shared.place(self._persistent, ref, memo)
+        self.count = count
+        stack += pairs
         return pos
 
 
