@@ -41,11 +41,13 @@ class Problem:
     """Something that kept a file, or a part of it, from being used. One line for the user.
 
     ``path`` is absolute; ``tier`` is null where no tier was at work (walking, reading the checkpoint itself).
+    ``passing``: the disk was at fault, so that it may be gone at the next look although no file has changed.
     """
 
     path: str
     tier: str | None
     reason: str
+    passing: bool = False
 
     def to_dict(self) -> dict[str, str | None]:
         return {"path": self.path, "tier": self.tier, "reason": self.reason}

@@ -73,6 +73,8 @@ class MetricFiles:
             else:
                 self._files[source.path] = known
         if isinstance(known[1], ResolverError):
+            if known[1].retryable:
+                self._files.pop(source.path, None)
             raise known[1]
         return known[1]
 
@@ -146,7 +148,7 @@ class Beside:
                 try:
                     yield source, self._metrics.look(source, asked)
                 except ResolverError as error:
-                    yield source, Problem(error.path, "legacy", error.reason)
+                    yield source, Problem(error.path, "legacy", error.reason, error.retryable)
 
 
 def _framework_of(header: CheckpointHeader, name: str) -> str | None:

@@ -119,7 +119,9 @@ def merge(
         weights=header.weights,
         problems=tuple(problems),
         failed=frozenset(failed),
-        recheck=state == "writing" or any(answer.error is not None and answer.error.retryable for answer in answers),
+        recheck=state == "writing"
+        or any(answer.error is not None and answer.error.retryable for answer in answers)
+        or any(problem.passing for problem in problems),
     )
 
 

@@ -101,7 +101,7 @@ class RunParams:
                 else:
                     rest = merge_params(rest, self._params.groups(self._documents.get(source), relative, "params"))
             except ResolverError as error:
-                problems.append(Problem(error.path, "legacy", error.reason))
+                problems.append(Problem(error.path, "legacy", error.reason, error.retryable))
         return first, rest, tuple(problems)
 
     def _overridden(self, source: Source, relative: str, config: Mapping[str, object]) -> Groups:

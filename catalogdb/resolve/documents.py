@@ -37,7 +37,8 @@ def _read(tier: Tier, source: Source, read: Callable[[str], T]) -> T:
 class PerSource(Generic[T]):
     """A bounded memory of what was made of a document: the walk goes by folder, so the last few serve most.
 
-    What can't be made is remembered as well, so that a broken config is read once, not once per checkpoint.
+    What can't be made is remembered as well, so that a broken config is read once, not once per checkpoint; what the
+    disk didn't give is asked for again.
     """
 
     def __init__(self, make: Callable[[Source], T], *, keep: int = 256) -> None:
@@ -54,6 +55,8 @@ class PerSource(Generic[T]):
             try:
                 made = self._make(source)
             except ResolverError as error:
+                if error.retryable:
+                    raise
                 made = error
             with self._lock:
                 self._made[source] = made

@@ -128,7 +128,8 @@ class InferenceResolver:
             return None
         last = self._last
         if last is None or last[0] != sources or last[1] != folder:
-            self._last = last = sources, folder, self._read_run(sources, folder)
+            last = sources, folder, self._read_run(sources, folder)
+            self._last = None if any(problem.passing for problem in last[2].problems) else last
         problems.extend(last[2].problems)
         return last[2]
 
@@ -143,7 +144,7 @@ class InferenceResolver:
             try:
                 facts = self._configs.get(config)
             except ResolverError as error:
-                problems.append(Problem(config.path, "legacy", error.reason))
+                problems.append(Problem(config.path, "legacy", error.reason, error.retryable))
             else:
                 document = facts.document
                 params = self._params.groups(document, relative)

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from catalogdb import Catalog
 from catalogdb.errors import RootError, UsageError
-from catalogdb.records import Checkpoint
+from catalogdb.records import Checkpoint, Progress
 from catalogdb.settings import Settings
 from tests.e2e.test_truth import PATIENT, SHAPES, check_equal, empty_catalog, opened, scan, tag_new_rows, tags_of
 from tests.e2e.tree_changes import change
@@ -187,6 +188,31 @@ def test_a_link_whose_target_goes_while_it_is_looked_at(tree: Tree, root: Path, 
         target.write_bytes(data)
         catalog.ingest(target, use_wandb=False)
         assert {row.rel_path: row.state for row in assert_as_afresh(catalog, root)}["a/soft.ckpt"] == "ready"
+
+
+@pytest.mark.parametrize("name", [".hydra/config.yaml", "config.yaml", "metrics.csv", "last.metadata.yaml"])
+def test_a_document_that_is_away_while_it_is_read(tree: Tree, tmp_path: Path, name: str) -> None:
+    """It comes back as it was, so that nothing but the row's own mark says that there is more to be read."""
+    root = tmp_path / "run"
+    (root / ".hydra").mkdir(parents=True)
+    (root / "last.ckpt").write_bytes(content_of(tree))
+    document, aside = root / name, tmp_path / "aside"
+    document.write_text("step,loss\n1,0.5\n" if name.endswith(".csv") else "exp_name: by a document\n", "utf-8")
+
+    def hide(_: Progress) -> None:
+        if document.exists():
+            document.rename(aside)
+
+    with Catalog.open("sqlite://", settings=Settings(url="sqlite://")) as catalog:
+        hiding: list[Callable[[Progress], None]] = [hide]
+        with catalog.ingesting(use_wandb=False, on_progress=lambda at: hiding[0](at)) as ingest:
+            ingest.scan([str(root)])
+            assert aside.exists()
+            hiding[0] = lambda _: None
+            aside.rename(document)
+            ingest.scan([str(root)])
+            assert_as_afresh(catalog, root)
+            assert ingest.scan([str(root)]).unchanged == 1
 
 
 def test_a_link_to_a_folder_makes_it_look_at_everything(tmp_path: Path, root: Path) -> None:

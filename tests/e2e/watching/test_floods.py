@@ -103,7 +103,7 @@ def test_the_same_flood_without_events(root: Path, tmp_path: Path) -> None:
 
 
 TRAINING = """
-import sys, warnings
+import sys, time, warnings
 from pathlib import Path
 import torch, lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -121,6 +121,7 @@ class Model(pl.LightningModule):
         pass
     def on_validation_epoch_end(self):
         self.log("val_loss", self.losses[self.current_epoch])
+        time.sleep(1.0)  # what is there for less than a moment, nobody sees
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
