@@ -232,7 +232,8 @@ class Reader:
             denied = "not authorized" in str(error) or "prohibited" in str(error)
             raise QueryError(f"only reading is allowed here ({error})" if denied else str(error)) from error
         finally:
-            self._raw.set_authorizer(anything)
+            with suppress(sqlite3.ProgrammingError):  # closed meanwhile, by a reader that left before the last row
+                self._raw.set_authorizer(anything)
 
     def _within(self, allowance: _Allowance, act: Callable[[], T]) -> T:
         began = time.monotonic()

@@ -224,6 +224,13 @@ def test_sql_has_a_limit_of_rows(reader: Reader) -> None:
     assert reader.ids(way("SELECT count(*) FROM tags")) == [3]
 
 
+def test_rows_may_be_left_when_the_catalog_is_closed(tmp_path: Path) -> None:
+    with closing(empty_database(tmp_path)) as connection:
+        rows = Reader(connection).execute_readonly("VALUES (1), (2)").rows
+        assert next(rows) == (1,)
+    rows.close()
+
+
 def test_count_may_give_up(reader: Reader) -> None:
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
     assert reader.count(way(endless), seconds=0.05) is None
