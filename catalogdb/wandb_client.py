@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TimeIsUp
 from dataclasses import replace
 from functools import partial
@@ -17,7 +16,17 @@ from typing import Any, TypeVar
 from catalogdb.errors import CatalogError, MetadataError
 from catalogdb.metadata import CheckpointMetadataV1
 from catalogdb.records import CachedRun, RunRef
-from catalogdb.resolve.wandb import Access, ApiError, Client, RunLookup, default_entity, find_access, parse_run, sdk
+from catalogdb.resolve.wandb import (
+    Access,
+    ApiError,
+    Client,
+    RunLookup,
+    ask_beside,
+    default_entity,
+    find_access,
+    parse_run,
+    sdk,
+)
 from catalogdb.run_metadata import find_metadata
 from catalogdb.runs import open_runs
 from catalogdb.settings import Settings, load_settings
@@ -179,17 +188,8 @@ class WandbClient:
     def _in_time(self, what: str, call: Callable[[], T | None]) -> T | None:
         """The call's result. One that outlives the timeout ends by itself, and its answer serves the next one."""
         seconds = self._settings.wandb_timeout
-        result: Future[T | None] = Future()
-
-        def run() -> None:
-            try:
-                result.set_result(call())
-            except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
-                result.set_exception(error)
-
-        threading.Thread(target=run, name="catalogdb-wandb-client", daemon=True).start()
         try:
-            return result.result(seconds)
+            return ask_beside(call, "catalogdb-wandb-client").result(seconds)
         except TimeIsUp:
             self._be_quiet()
             _log.warning("%s: W&B did not answer within %g s", what, seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from catalogdb.resolve.wandb.api import default_entity
+from catalogdb.resolve.wandb.beside import ask_beside
 from catalogdb.resolve.wandb.client import ApiError, Client
 from catalogdb.resolve.wandb.credentials import PUBLIC, Access, find_access
 from catalogdb.resolve.wandb.fetching import ENDED, Fetcher, RunCache
@@ -29,6 +30,7 @@ __all__ = [
     "RunLookup",
     "RunQuestions",
     "as_step",
+    "ask_beside",
     "default_entity",
     "find_access",
     "numbers_of",

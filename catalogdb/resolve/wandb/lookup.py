@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
 from catalogdb.records import CachedRun, Finding, HistoryNeed, Problem, RunFile, RunKey, RunQuestion, RunRef
+from catalogdb.resolve.wandb.beside import ask_beside
 from catalogdb.resolve.wandb.fetching import Fetcher, RunCache, iso
 from catalogdb.resolve.wandb.join import RunKnowledge, confirms, join, may_follow, needs_of
 from catalogdb.resolve.wandb.local_run import LocalRun, read_local_run
@@ -136,16 +135,7 @@ class RunLookup:
 
         if self._fetcher is None or not self._beside:
             return told
-        result: Future[RunAnswers] = Future()
-
-        def run() -> None:
-            try:
-                result.set_result(told())
-            except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
-                result.set_exception(error)
-
-        threading.Thread(target=run, name="catalogdb-wandb", daemon=True).start()
-        return result.result
+        return ask_beside(told, "catalogdb-wandb").result
 
     def answer(self, questions: Sequence[tuple[str, RunQuestion]]) -> list[RunAnswer]:
         """One answer for each (checkpoint's path, question)."""

@@ -16,8 +16,8 @@ STAMP = Stamp(1, 1, 1, 1)
 
 
 def run(name: str, size: int) -> list[Candidate]:
-    sources = (Source("metrics", f"/root/{name}/metrics.csv", STAMP),) if name else ()
-    return [Candidate("/root", f"{name}/{number}.ckpt", STAMP, sources) for number in range(size)]
+    sources = (Source("metrics", f"/data/{name}/metrics.csv", STAMP),) if name else ()
+    return [Candidate("/data", f"{name}/{number}.ckpt", STAMP, sources) for number in range(size)]
 
 
 RUNS = st.lists(st.tuples(st.booleans(), st.integers(1, 300)), max_size=12)
@@ -58,7 +58,7 @@ def test_a_piece_comes_as_soon_as_it_is_found(name: str) -> None:
     candidates = chain.from_iterable(run(name and f"{name}{number}", 4) for number in range(10_000))
     piece = next(in_pieces(candidates, 1))
     assert (piece.start, piece.end) == (0, PIECE)
-    assert next(candidates).path == ("/root//1.ckpt" if not name else "/root/run17/1.ckpt")
+    assert next(candidates).path == ("/data//1.ckpt" if not name else "/data/run17/1.ckpt")
 
 
 def test_small_runs_share_a_piece() -> None:
