@@ -146,6 +146,14 @@ class Catalog:
                 limits=self._settings.limits,
             )
 
+    def forget(self, root: str | os.PathLike[str], *, force: bool = False) -> int:
+        """Drops a root with all its rows; no file is touched. Returns how many rows.
+
+        Raises NotFound for what is no root, AlreadyWatched while somebody watches it, and UsageError where checkpoints
+        have tags, notes or aliases, which ``force`` forgets as well.
+        """
+        return self._store.forget_root(str(Path(expand_home(root)).resolve()), with_facts=force)
+
     def lease(self, roots: Sequence[str]) -> Lease:
         """The right to watch roots, for ``catalogdb watch``."""
         return self._store.lease(roots)

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal["metrics", "params", "tags", "aliases"]
+Kind = Literal["metrics", "params", "tags", "aliases", "roots"]
 
 MOST = 500
 """Names that are given at once; nobody looks through more."""
@@ -20,6 +20,7 @@ _QUESTIONS: dict[Kind, str] = {
     "params": "SELECT DISTINCT name FROM params",
     "tags": "SELECT DISTINCT key FROM tags",
     "aliases": "SELECT name FROM aliases",
+    "roots": "SELECT path FROM roots",
 }
 
 

@@ -61,5 +61,11 @@ def refs(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[C
     return [CompletionItem(f"@{name}") for name in names_in(path, "aliases", incomplete[1:])] if path else []
 
 
+def roots(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Those that the catalog has; they may be gone from the disk."""
+    path = _file(ctx)
+    return [CompletionItem(root) for root in names_in(path, "roots", incomplete)] if path else []
+
+
 def paths(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(incomplete, type="file")]

@@ -40,6 +40,7 @@ _COMMANDS = {
     "du": ("catalogdb.cli.du", "Show what the checkpoints take on disk."),
     "plot": ("catalogdb.cli.plot", "Draw a metric over the steps of training."),
     "sql": ("catalogdb.cli.sql", "Ask the catalog in SQL, read-only."),
+    "forget": ("catalogdb.cli.forget", "Drop a root and its rows from the catalog."),
     "status": ("catalogdb.cli.status", "Show what the catalog holds."),
     "wandb": ("catalogdb.cli.wandb", "Look after the cached runs of Weights & Biases."),
     "db": ("catalogdb.cli.db", "Look after the catalog's file."),

@@ -62,7 +62,8 @@ def _lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for root in status["roots"]
     ]
     watchers = [
-        f"{item['host']} {item['pid']}: {item['status'] or 'running'}, last heard {item['heartbeat_at']}, "
+        f"{item['host']} {item['pid']}: {item['status'] if item['alive'] else 'gone'}, "
+        f"last heard {item['heartbeat_at']}, "
         f"watching {', '.join(item['roots'])}"
         for item in status["watchers"]
     ]

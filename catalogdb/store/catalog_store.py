@@ -14,6 +14,7 @@ from catalogdb.errors import DatabaseError, NetworkFilesystemWarning
 from catalogdb.records import Facts, RevisionReport, UpgradeReport
 from catalogdb.store import migrate
 from catalogdb.store.engine import (
+    IS_FOLDER,
     database_path,
     failures_of,
     make_engine,
@@ -26,6 +27,7 @@ from catalogdb.store.engine import (
     snapshot,
 )
 from catalogdb.store.facts import FactsBook, read_facts
+from catalogdb.store.forget import forget_root
 from catalogdb.store.ledger import Ledger
 from catalogdb.store.reader import Reader, SqlResult
 from catalogdb.store.run_cache import RunCache
@@ -90,6 +92,9 @@ class Store:
         if known and self._may_write:
             with self.ledger() as ledger:
                 ledger.keep_fingerprints(known)
+
+    def forget_root(self, path: str, *, with_facts: bool) -> int:
+        return forget_root(self._engine, path, with_facts=with_facts)
 
     def lease(self, roots: Sequence[str]) -> Lease:
         return Lease(self._engine, roots)
@@ -161,6 +166,8 @@ def make_folder(path: Path) -> None:
 def _existing(url: str) -> Iterator[Engine]:
     parsed = parse_url(url)
     path = database_path(parsed)
+    if path is not None and path.is_dir():
+        raise DatabaseError(f"{path}: {IS_FOLDER}")
     if path is None or not path.is_file():
         raise DatabaseError(f"{path or url}: no such catalog; make it with: catalogdb scan ROOT")
     engine = make_engine(parsed) if may_write(path) else make_reading_engine(read_only(parsed))

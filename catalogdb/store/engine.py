@@ -25,6 +25,8 @@ NETWORK_FILESYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "afs", "beegfs", "ceph", "9p", "fuse.sshfs", "glusterfs"}
 )
 
+IS_FOLDER = "is a folder; give the file that holds the catalog"
+
 
 class ReadingConnection(sqlite3.Connection):
     """A reader's connection, with what queries call and what it remembers between two of them.
@@ -178,7 +180,7 @@ def failures_of(path: str | Path | None) -> Iterator[None]:
     except (DBAPIError, sqlite3.Error) as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error)
         is_folder = path is not None and Path(path).is_dir()
-        explained = "is a folder; give the file that holds the catalog" if is_folder else _explain(reason)
+        explained = IS_FOLDER if is_folder else _explain(reason)
         raise DatabaseError(f"{path or 'catalog in memory'}: {explained}") from error
 
 

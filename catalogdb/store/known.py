@@ -70,10 +70,12 @@ class KnownRows:
         return Root(new_id, path, "")
 
     def assert_there(self, root: Root) -> None:
-        """Raises DatabaseError for a root whose rows another scan took over."""
+        """Raises DatabaseError for a root that is gone meanwhile: forgotten, or taken over by another scan."""
         row = self._connection.exec_driver_sql("SELECT path FROM roots WHERE id = ?", (root.id,)).fetchone()
         if row is None or row[0] != root.path:
-            raise DatabaseError(f"{root.path}: was taken over by the scan of a folder above it; scan that one again")
+            raise DatabaseError(
+                f"{root.path}: was forgotten, or taken over by the scan of a folder above it, meanwhile; scan again"
+            )
 
     def _root_above(self, path: str) -> Root | None:
         for root_id, known in self._connection.exec_driver_sql("SELECT id, path FROM roots").fetchall():

@@ -104,6 +104,15 @@ class Lease:
         connection.exec_driver_sql("DELETE FROM watchers WHERE host = ? AND pid = ?", (host, pid))
 
 
+def watcher_of(connection: Connection, root: str) -> tuple[str, int] | None:
+    """The host and the process id of a living watcher that has folders in common with a root."""
+    rows = connection.exec_driver_sql("SELECT host, pid, roots, heartbeat_at, pid_namespace FROM watchers")
+    for host, pid, texts, heartbeat_at, namespace in rows:
+        if any(overlap(root, other) for other in json.loads(texts)) and is_alive(host, pid, heartbeat_at, namespace):
+            return host, pid
+    return None
+
+
 def is_alive(host: str, pid: int, heartbeat_at: str, namespace: str | None) -> bool:
     """By its process, where that can be seen from here, and by its heartbeat."""
     age = (datetime.now(timezone.utc) - datetime.fromisoformat(heartbeat_at)).total_seconds()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -112,9 +113,10 @@ def test_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
     assert path.read_bytes() == content
 
 
-def test_a_folder_is_no_database(tmp_path: Path) -> None:
+@pytest.mark.parametrize("use", [Store.open, Store.upgrade, Store.revision])
+def test_a_folder_is_no_database(tmp_path: Path, use: Callable[[str], object]) -> None:
     with pytest.raises(DatabaseError, match=r"is a folder; give the file"):
-        Store.open(f"sqlite:///{tmp_path}")
+        use(f"sqlite:///{tmp_path}")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -107,6 +107,7 @@ def test_status_shows_every_watcher(root: Path, tmp_path: Path, database: Path) 
         polling.process.send_signal(signal.SIGKILL)
         polling.process.wait()
         assert [each["alive"] for each in status(database)["watchers"] if each["pid"] == polling.process.pid] == [False]
+        assert f"{polling.process.pid}: gone, last heard" in run("status", "--db", database).stdout
         polling.process.returncode = 0
 
 
