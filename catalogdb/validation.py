@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from catalogdb.discovery import Walk, candidate_at, check_root
-from catalogdb.document_lines import line_of
-from catalogdb.documents import read_document
+from catalogdb.documents import line_of, read_document
 from catalogdb.errors import MetadataError
 from catalogdb.metadata import CheckpointMetadataV1, parse_metadata, salvage
 from catalogdb.reading import CandidateReader

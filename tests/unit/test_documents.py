@@ -13,8 +13,15 @@ import yaml12
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalogdb import documents
-from catalogdb.documents import MAX_BYTES, Unterminated, format_document, parse_document, read_document
+from catalogdb.documents import (
+    MAX_BYTES,
+    Unterminated,
+    composer,
+    format_document,
+    parse_document,
+    read_document,
+    simple_yaml,
+)
 from catalogdb.errors import MetadataError
 
 # fmt: off
@@ -81,7 +88,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def composed(text: str) -> Any:
-    return documents._Composer(text, "x.yaml").compose()
+    return composer.Composer(text, "x.yaml").compose()
 
 
 @pytest.mark.parametrize(("text", "value"), SCALARS)
@@ -183,11 +190,11 @@ class TestBothParsers:
 
     def test_usual_documents_take_the_fast_way(self) -> None:
         text = "# c\nmodel:  # c\n  lr: 1e-3\n  layers:\n  - {a: [1, 2], b: 'x'}\n  - name: y\n    at: 2025-10-18\n\n"
-        assert documents._parse_simple(text) == composed(text)
+        assert simple_yaml.parse_simple(text) == composed(text)
 
     def test_our_own_sidecars_take_the_fast_way(self) -> None:
         text = format_document({"a": {"b/c": [1, -2.5e-9], "d": {}, "e": "yes", "f": "a b", "g": True, "h": []}})
-        assert documents._parse_simple(text) == composed(text)
+        assert simple_yaml.parse_simple(text) == composed(text)
 
     @given(
         st.dictionaries(
@@ -204,7 +211,7 @@ class TestBothParsers:
     @settings(max_examples=300, deadline=None)
     def test_dumped_documents(self, document: dict[str, Any], flow: bool | None) -> None:
         text = yaml.safe_dump(document, default_flow_style=flow, allow_unicode=True, width=200)
-        simple = documents._parse_simple(text)
+        simple = simple_yaml.parse_simple(text)
         assert simple is None or same(simple, composed(text))
 
     @given(
@@ -220,7 +227,7 @@ class TestBothParsers:
     @settings(max_examples=1500, deadline=None)
     def test_hand_made_documents(self, pieces: list[str]) -> None:
         text = "k: " + "".join(pieces) + "\n"
-        simple = documents._parse_simple(text)
+        simple = simple_yaml.parse_simple(text)
         assert simple is None or same(simple, composed(text))
 
     @given(st.lists(LINE, min_size=1, max_size=6), st.data())
@@ -231,18 +238,18 @@ class TestBothParsers:
         for _ in range(3):
             filled = [line.replace("VALUE", data.draw(st.sampled_from(VALUES))) for line in keyed]
             text = "\n".join(filled) + "\n"
-            simple = documents._parse_simple(text)
+            simple = simple_yaml.parse_simple(text)
             assert simple is None or same(simple, composed(text)), text
 
     def test_values_are_put_into_what_is_known(self) -> None:
-        documents._templates.clear()
+        simple_yaml._templates.clear()
         for epoch, path in (("3", "a/b.ckpt"), ("-0.5e3", "'x: y %s'"), ("null", '"100%"'), ("5", "/y=1")):
             text = f"training:\n  epoch: {epoch}\n  at: {path}\n  done: full%\n"
-            assert same(documents._parse_simple(text), composed(text))
-        assert len([template for template in documents._templates.values() if template]) == 2
+            assert same(simple_yaml.parse_simple(text), composed(text))
+        assert len([template for template in simple_yaml._templates.values() if template]) == 2
 
     def test_without_libyaml(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(documents, "_EventLoader", yaml.SafeLoader)
+        monkeypatch.setattr(composer, "_EventLoader", yaml.SafeLoader)
         assert composed("a: &a {x: 1e-3}\nb: {<<: *a, y: yes}\n") == {"a": {"x": 0.001}, "b": {"x": 0.001, "y": True}}
         for text in ("a: [1\n", "a: \x07\n", "[" * 100):
             with pytest.raises(MetadataError):

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from catalogdb.documents import read_bounded
+from catalogdb.documents.reading import read_bounded
 from catalogdb.errors import MetadataError
 
 _NodeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
