@@ -1,0 +1,29 @@
+"""ISO 8601, read alike in every Python."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+
+_TIMESTAMP = re.compile(
+    r"(\d{4})-?(\d\d)-?(\d\d)"
+    r"(?:[Tt ](\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?(?:([Zz])|([+-])(\d\d):?(\d\d)?)?)?",
+    re.ASCII,
+)
+
+_AS_WRITTEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?(?:[+-]\d\d:\d\d)?", re.ASCII)
+"""What ``datetime.isoformat`` writes, and every Python reads back."""
+
+
+def parse_timestamp(text: str) -> datetime:
+    """An ISO 8601 date or time, with or without offset. Raises ValueError."""
+    if _AS_WRITTEN.fullmatch(text):
+        return datetime.fromisoformat(text)
+    match = _TIMESTAMP.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not an ISO 8601 time: {text!r}")
+    year, month, day, hour, minute, second, fraction, zulu, sign, hours, minutes = match.groups(default="0")
+    offset = timedelta(hours=int(hours), minutes=int(minutes))
+    zone = timezone(-offset if sign == "-" else offset) if zulu != "0" or sign != "0" else None
+    micros = int(f"{fraction:0<6}"[:6])
+    return datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), micros, zone)
