@@ -5,7 +5,6 @@ Each measurement runs in a process of its own: ``python -m tests.benchmarks.head
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import pickle
@@ -18,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.benchmarks.run import REPOSITORY, TIMES, Result, Row, Sizes
+from tests.benchmarks.run import REPOSITORY, TIMES, Result, Row, Sizes, run_case
 
 MEGABYTES = (100, 500, 2_000)
 TENSORS = (140, 600)
@@ -188,13 +187,5 @@ CASES: dict[str, Callable[[Path], Result]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("case", choices=sorted(CASES))
-    parser.add_argument("path", type=Path)
-    options = parser.parse_args()
-    print(json.dumps(CASES[options.case](options.path)))
-
-
 if __name__ == "__main__":
-    main()
+    run_case(CASES, __doc__)

@@ -5,7 +5,6 @@ Each measurement runs in a process of its own: ``python -m tests.benchmarks.layo
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import os
@@ -22,7 +21,7 @@ import catalogdb.ingest
 import catalogdb.runs  # noqa: F401  # imports aren't timed: a scan's modules are there when the clock starts
 from catalogdb.catalog import Catalog
 from catalogdb.formats import read_header
-from tests.benchmarks.run import REPOSITORY, TIMES, Result, Row, Sizes, in_turn, seconds
+from tests.benchmarks.run import REPOSITORY, TIMES, Result, Row, Sizes, in_turn, run_case, seconds
 
 RUNS = 10
 CHECKPOINTS = 1_000
@@ -212,13 +211,5 @@ def layouts(folder: Path, sizes: Sizes) -> Iterator[Row]:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("case", choices=sorted(CASES))
-    parser.add_argument("path", type=Path)
-    options = parser.parse_args()
-    print(json.dumps(CASES[options.case](options.path)))
-
-
 if __name__ == "__main__":
-    main()
+    run_case(CASES, __doc__)

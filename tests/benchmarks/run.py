@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,15 @@ def python_module(module: str, *arguments: object) -> str:
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}{done.stdout}")
     return done.stdout
+
+
+def run_case(cases: Mapping[str, Callable[[Path], Result]], description: str | None) -> None:
+    """The main function of a module of cases: runs the one that the command line names, and prints its result."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("case", choices=sorted(cases))
+    parser.add_argument("path", type=Path)
+    options = parser.parse_args()
+    print(json.dumps(cases[options.case](options.path)))
 
 
 def case(name: str, root: Path, *, url: str | None = None) -> Result:

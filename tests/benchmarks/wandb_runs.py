@@ -6,7 +6,6 @@ The server is a stand-in on loopback, in a process of its own. So is each measur
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import os
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import wandb_log
-from tests.benchmarks.run import REPOSITORY, TIMES, Result, Row, Sizes, in_turn, seconds
+from tests.benchmarks.run import REPOSITORY, TIMES, Result, Row, Sizes, in_turn, run_case, seconds
 from tests.wandb_server import KEY
 
 RUNS = 500
@@ -419,13 +418,5 @@ def _without_answers(cases: Cases, root: Path, sizes: Sizes) -> Iterator[Row]:
         )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("case", choices=sorted(CASES))
-    parser.add_argument("path", type=Path)
-    options = parser.parse_args()
-    print(json.dumps(CASES[options.case](options.path)))
-
-
 if __name__ == "__main__":
-    main()
+    run_case(CASES, __doc__)
