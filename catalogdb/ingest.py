@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ from catalogdb.discovery import (
 )
 from catalogdb.errors import RootError, UsageError
 from catalogdb.limits import DEFAULT, Limits
-from catalogdb.reading import CandidateReader, Reader, Reading, ReadingProcesses, can_fork
+from catalogdb.reading import CandidateReader, Readers, Reading
 from catalogdb.records import (
     TIERS,
     Candidate,
@@ -62,12 +61,6 @@ ENOUGH_RUNS = 200
 
 ASKING_SECONDS = 10.0
 """How long what was read may wait until there are as many."""
-
-WORTH_PROCESSES = 2_000
-"""Checkpoints to read from which on reading in several processes pays."""
-
-MAX_PROCESSES = 8
-"""Beyond, the one writer is the narrow place."""
 
 Identity = tuple[int, int]
 
@@ -498,39 +491,6 @@ class Ingest:
     def _report(self, tally: Tally) -> None:
         if self._on_progress is not None:
             self._on_progress(Progress(tally.found, tally.resolved, tally.total, len(tally.problems)))
-
-
-class Readers:
-    """Reads in this process, or what is many candidates in several, started when first needed.
-
-    ``workers`` is their number; 1 is this process alone, None as many as there are processors, up to 8.
-    """
-
-    def __init__(self, reader: CandidateReader, workers: int | None) -> None:
-        self._reader = reader
-        self._workers = workers
-        self._processes: ReadingProcesses | None = None
-
-    def read_all(self, candidates: Iterable[Candidate]) -> Iterator[tuple[slice, list[Reading]]]:
-        upcoming = iter(candidates)
-        first = list(islice(upcoming, WORTH_PROCESSES))
-        reader = self._many() if len(first) == WORTH_PROCESSES else self._reader
-        return reader.read_all(chain(first, upcoming))
-
-    def _many(self) -> Reader:
-        if self._processes is None:
-            count = self._workers or min(len(os.sched_getaffinity(0)), MAX_PROCESSES) if can_fork() else 1
-            if count < 2:
-                return self._reader
-            self._processes = ReadingProcesses(self._reader, count)
-        return self._processes
-
-    def __enter__(self) -> Readers:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._processes is not None:
-            self._processes.close()
 
 
 @contextmanager

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from catalogdb.reading.candidate import CandidateReader, Reader, Reading, unfinished
-from catalogdb.reading.processes import ReadingProcesses, can_fork
+from catalogdb.reading.readers import Readers
 
-__all__ = ["CandidateReader", "Reader", "Reading", "ReadingProcesses", "can_fork", "unfinished"]
+__all__ = ["CandidateReader", "Reader", "Readers", "Reading", "unfinished"]

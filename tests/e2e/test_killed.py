@@ -29,13 +29,14 @@ SCANNER = f"""
 import sys
 import catalogdb.ingest
 import catalogdb.reading.pieces
+import catalogdb.reading.readers
 from catalogdb import Catalog
 from catalogdb.settings import Settings
 
 catalogdb.ingest.BATCH = catalogdb.reading.pieces.PIECE = {BATCH}
 root, url, workers = sys.argv[1:4]
 if int(workers) > 1:
-    catalogdb.ingest.WORTH_PROCESSES = 1
+    catalogdb.reading.readers.WORTH_PROCESSES = 1
 print("ready", flush=True)
 sys.stdin.readline()
 with Catalog.open(url, settings=Settings(url=url)) as catalog:

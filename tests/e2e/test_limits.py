@@ -34,7 +34,7 @@ def outputs(tmp_path: Path) -> Path:
 def test_a_scan_s_limits_hold_in_each_of_its_processes(
     outputs: Path, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catalogdb.ingest.WORTH_PROCESSES", 1)
+    monkeypatch.setattr("catalogdb.reading.readers.WORTH_PROCESSES", 1)
     with Catalog.open(settings=NARROW) as catalog:
         report = catalog.scan(outputs, workers=processes)
         rows = catalog.search("state IN ('ready', 'unreadable')", max_results=None)

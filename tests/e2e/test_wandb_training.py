@@ -101,7 +101,7 @@ def test_the_same_rows_in_several_processes(trained: Path, settings: Settings, m
     with Catalog.open(settings=settings) as catalog:
         catalog.scan(trained)
         alone = [replace(row, id=0) for row in rows_of(catalog)]
-    monkeypatch.setattr("catalogdb.ingest.WORTH_PROCESSES", 1)
+    monkeypatch.setattr("catalogdb.reading.readers.WORTH_PROCESSES", 1)
     with Catalog.open("sqlite://", settings=settings) as catalog:
         catalog.scan(trained, workers=2)
         assert [replace(row, id=0) for row in rows_of(catalog)] == alone

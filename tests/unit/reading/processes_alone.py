@@ -20,9 +20,9 @@ import pytest
 from catalogdb.catalog import Catalog
 from catalogdb.demo import lay_out
 from catalogdb.discovery import Walk
-from catalogdb.ingest import Readers
-from catalogdb.reading import CandidateReader, Reading, ReadingProcesses, can_fork
+from catalogdb.reading import CandidateReader, Readers, Reading
 from catalogdb.reading.pieces import PIECE
+from catalogdb.reading.processes import ReadingProcesses, can_fork
 from catalogdb.reading.wire import ReadingDecoder, ReadingEncoder, decode_candidates, encode_candidates
 from catalogdb.records import Candidate, Origin, ParamGroup, Value
 from catalogdb.resolve import InferenceResolver, ResolverChain, SidecarResolver
@@ -139,6 +139,19 @@ def test_few_candidates_need_no_processes(reader: CandidateReader, candidates: l
         assert readers._processes is None
 
 
+def test_checkpoints_without_sidecars_are_sooner_worth_processes(
+    reader: CandidateReader, candidates: list[Candidate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catalogdb.reading.readers.WORTH_PROCESSES", 10)
+    bare = [candidate for candidate in candidates if candidate.source("sidecar") is None][:2]
+    described = [candidate for candidate in candidates if candidate.source("sidecar") is not None][:9]
+    assert (len(bare), len(described)) == (2, 9)
+    for some, split in ((bare, True), (described, False)):
+        with Readers(reader, 2) as readers:
+            assert in_order(readers.read_all(some)) == in_order(reader.read_all(some))
+            assert (readers._processes is not None) is split
+
+
 def test_a_scan_with_processes_makes_the_same_rows(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def rows(workers: int) -> list[dict[str, object]]:
         with Catalog.open("sqlite://") as catalog:
@@ -146,7 +159,7 @@ def test_a_scan_with_processes_makes_the_same_rows(tree: Path, monkeypatch: pyte
             return [{**row.to_dict(), "id": None} for row in catalog.iter_search()]
 
     alone = rows(1)
-    monkeypatch.setattr("catalogdb.ingest.WORTH_PROCESSES", 1)
+    monkeypatch.setattr("catalogdb.reading.readers.WORTH_PROCESSES", 1)
     assert rows(2) == alone
 
 
