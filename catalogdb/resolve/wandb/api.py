@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalogdb.records import HistoryNeed, HistoryRow
+from catalogdb.resolve.wandb.answers import items, mapping, text_object
 from catalogdb.resolve.wandb.client import ApiError, Client, TooMuch
-from catalogdb.resolve.wandb.json_text import BadJson, parse, parse_object
 from catalogdb.resolve.wandb.metrics import as_step, validation_key
+from catalogdb.resolve.wandb.rows import RowQuestions
 from catalogdb.resolve.wandb.run_file import AXIS
 
 MAX_IDS = 500
 """Runs in one question."""
-
-MAX_ROWS = 1000
-"""History rows in one question."""
 
 SAMPLES = 10_000
 """Rows of one key: a run has one for each validation."""
@@ -109,9 +107,9 @@ def _fetch(
             for run_id, run in _fetch(client, entity, project, {run_id: needs[run_id] for run_id in half}).items()
         }
     runs = {run_id: _Run(run_id, node, keys, needs[run_id]) for run_id, node in nodes.items()}
-    finder = _Finder(client, entity, project)
-    finder.complete(runs)
-    rows = finder.rows({run_id: run.steps() for run_id, run in runs.items()})
+    questions = RowQuestions(client, entity, project)
+    _complete(questions, runs)
+    rows = questions.rows({run_id: run.steps() for run_id, run in runs.items()})
     return {run_id: run.fetched(rows.get(run_id, {})) for run_id, run in runs.items()}
 
 
@@ -132,13 +130,13 @@ def _list_runs(
         page = client.post(RUNS, variables).get("project")
         if page is None:
             break
-        runs = _mapping(_mapping(page).get("runs"))
-        for edge in _items(runs.get("edges")):
-            node = _mapping(_mapping(edge).get("node"))
+        runs = mapping(mapping(page).get("runs"))
+        for edge in items(runs.get("edges")):
+            node = mapping(mapping(edge).get("node"))
             run_id = node.get("name")
             if isinstance(run_id, str) and run_id in needs:
                 nodes.setdefault(run_id, dict(node))
-        info = _mapping(runs.get("pageInfo"))
+        info = mapping(runs.get("pageInfo"))
         cursor = info.get("endCursor")
         if len(nodes) == len(needs) or not info.get("hasNextPage") or not isinstance(cursor, str) or cursor in cursors:
             break
@@ -163,17 +161,17 @@ class _Run:
     def __init__(self, run_id: str, node: Mapping[str, Any], keys: Sequence[str], needs: Sequence[HistoryNeed]) -> None:
         self.run_id = run_id
         self._node = node
-        self.config = unwrapped(_text_object(node.get("config")))
-        self.summary = _text_object(node.get("summaryMetrics"))
+        self.config = unwrapped(text_object(node.get("config")))
+        self.summary = text_object(node.get("summaryMetrics"))
         self._own_key = validation_key(self.summary)
         self.needs = {need: HistoryNeed(need.key or self._own_key or "", need.at) for need in needs}
         self.found: dict[HistoryNeed, _Found | None] = {}
         self.open: dict[str, tuple[int | None, int | None]] = {}
-        samples = _items(node.get("sampledHistory"))
+        samples = items(node.get("sampledHistory"))
         told = dict(zip(keys, samples, strict=False))
         for key in {need.key for need in self.needs.values() if need.key}:
             if key in told:
-                self.take(key, _items(told[key]))
+                self.take(key, items(told[key]))
             elif _has(self.summary, key):
                 self.open[key] = (None, None)
 
@@ -225,58 +223,18 @@ class _Run:
         )
 
 
-class _Finder:
-    """Asks for what the first question left open: keys it didn't name, rows that were sampled, and the rows."""
-
-    def __init__(self, client: Client, entity: str, project: str) -> None:
-        self._client = client
-        self._variables = {"entity": entity, "project": project}
-
-    def complete(self, runs: Mapping[str, _Run]) -> None:
-        for _ in range(MAX_NARROWINGS):
-            asked = [(run, key, run.open[key]) for run in runs.values() for key in run.open]
-            if not asked:
-                return
-            for start in range(0, len(asked), MAX_ROWS):
-                some = asked[start : start + MAX_ROWS]
-                fields = [
-                    (run.run_id, f"sampledHistory(specs: [{json.dumps(_spec(key, *bounds))}])")
-                    for run, key, bounds in some
-                ]
-                for (run, key, _), answer in zip(some, self._ask(fields), strict=True):
-                    lists = _items(answer)
-                    run.take(key, _items(lists[0]) if lists else [])
-
-    def rows(self, wanted: Mapping[str, set[int]]) -> dict[str, dict[int, Mapping[str, Any]]]:
-        asked = [(run_id, step) for run_id, steps in wanted.items() for step in sorted(steps)]
-        found: dict[str, dict[int, Mapping[str, Any]]] = {}
-        for start in range(0, len(asked), MAX_ROWS):
-            some = asked[start : start + MAX_ROWS]
-            fields = [(run_id, f"history(minStep: {step}, maxStep: {step + 1}, samples: 10)") for run_id, step in some]
-            for (run_id, step), answer in zip(some, self._ask(fields), strict=True):
-                for text in _items(answer):
-                    row = _text_object(text)
-                    if row and as_step(row.get("_step")) == step:
-                        found.setdefault(run_id, {})[step] = row
-        return found
-
-    def _ask(self, fields: Sequence[tuple[str, str]]) -> Iterator[Any]:
-        """One field each of several runs, under aliases: ``r0: run(name: "…") { f0: history(…) f1: … }``."""
-        by_run: dict[str, list[int]] = {}
-        for number, (run_id, _) in enumerate(fields):
-            by_run.setdefault(run_id, []).append(number)
-        parts = []
-        for index, (run_id, numbers) in enumerate(by_run.items()):
-            inner = " ".join(f"f{number}: {fields[number][1]}" for number in numbers)
-            parts.append(f"r{index}: run(name: {json.dumps(run_id)}) {{ {inner} }}")
-        query = (
-            "query CatalogRows($entity: String, $project: String!) { project(name: $project, entityName: $entity) { "
-            f"{' '.join(parts)} }} }}"
-        )
-        answer = _mapping(self._client.post(query, self._variables).get("project"))
-        aliases = {run_id: f"r{index}" for index, run_id in enumerate(by_run)}
-        for number, (run_id, _) in enumerate(fields):
-            yield _mapping(answer.get(aliases[run_id])).get(f"f{number}")
+def _complete(questions: RowQuestions, runs: Mapping[str, _Run]) -> None:
+    """Asks for what the first question left open: keys that it didn't name, and rows that were sampled."""
+    for _ in range(MAX_NARROWINGS):
+        asked = [(run, key, run.open[key]) for run in runs.values() for key in run.open]
+        if not asked:
+            return
+        fields = [
+            (run.run_id, f"sampledHistory(specs: [{json.dumps(_spec(key, *bounds))}])") for run, key, bounds in asked
+        ]
+        for (run, key, _), answer in zip(asked, list(questions.fields(fields)), strict=True):
+            lists = items(answer)
+            run.take(key, items(lists[0]) if lists else [])
 
 
 def unwrapped(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -284,16 +242,6 @@ def unwrapped(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: entry["value"] if isinstance(entry, dict) and "value" in entry else entry for key, entry in config.items()
     }
-
-
-def _text_object(text: Any) -> dict[str, Any]:
-    """A JSON object as text, as most of the endpoint's types are; nothing for what can't be read."""
-    if not isinstance(text, str):
-        return dict(text) if isinstance(text, dict) else {}
-    try:
-        return parse_object(text)
-    except BadJson:
-        return {}
 
 
 def _has(summary: Mapping[str, Any], key: str) -> bool:
@@ -311,18 +259,10 @@ def _has(summary: Mapping[str, Any], key: str) -> bool:
 def _places(rows: Sequence[Any]) -> Iterator[tuple[int, int]]:
     """(the trainer's step, W&B's step) of each row."""
     for row in rows:
-        values = row if isinstance(row, dict) else _parsed_row(row)
+        values = row if isinstance(row, dict) else text_object(row)
         at, step = as_step(values.get(AXIS)), as_step(values.get("_step"))
         if at is not None and step is not None:
             yield at, step
-
-
-def _parsed_row(row: Any) -> dict[str, Any]:
-    try:
-        value = parse(row) if isinstance(row, str) else None
-    except BadJson:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _last(places: Sequence[tuple[int, int]], at: int) -> _Found | None:
@@ -348,14 +288,6 @@ def _step_above(places: Sequence[tuple[int, int]], at: int) -> int | None:
 
 def _endless(step: int | None) -> float:
     return float("inf") if step is None else step
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _items(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 __all__ = ["ApiError", "FetchedRun", "default_entity", "fetch_runs", "unwrapped"]
