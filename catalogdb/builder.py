@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,7 +43,7 @@ class CheckpointCatalogBuilder:
     def build_catalog(self) -> CheckpointCatalog:
         """Scans, logs the counts (INFO), and lists. A folder that isn't there gives an empty catalog."""
         started = time.perf_counter()
-        root = Path(expand_home(self.outputs_dir)).resolve()
+        root = Path(os.path.realpath(expand_home(self.outputs_dir)))
         entries: list[CheckpointCatalogEntry] = []
         if root.is_dir():
             settings = self._settings or load_settings()

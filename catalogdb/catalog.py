@@ -152,7 +152,9 @@ class Catalog:
         Raises NotFound for what is no root, AlreadyWatched while somebody watches it, and UsageError where checkpoints
         have tags, notes or aliases, which ``force`` forgets as well.
         """
-        return self._store.forget_root(str(Path(expand_home(root)).resolve()), with_facts=force)
+        return self._store.forget_root(
+            [os.path.realpath(expand_home(root)), os.path.normpath(Path.cwd() / expand_home(root))], with_facts=force
+        )
 
     def lease(self, roots: Sequence[str]) -> Lease:
         """The right to watch roots, for ``catalogdb watch``."""
@@ -530,7 +532,7 @@ def scannable(roots: Sequence[str | os.PathLike[str]]) -> list[str]:
     """Absolute paths of roots that can be scanned, none inside another. Raises UsageError for none, RootError."""
     if not roots:
         raise UsageError("no root to scan; name the folder that holds the outputs")
-    paths = _outermost([str(Path(expand_home(root)).resolve()) for root in roots])
+    paths = _outermost([os.path.realpath(expand_home(root)) for root in roots])
     for path in paths:
         check_root(path)
     return paths
@@ -549,4 +551,6 @@ def _outermost(paths: Sequence[str]) -> list[str]:
 def _without_links_above(path: str | os.PathLike[str]) -> str:
     """Absolute, as roots are: links resolved, but not the last part, which may be a checkpoint's second name."""
     absolute = Path.cwd() / expand_home(path)
-    return str(absolute.parent.resolve() / absolute.name)
+    if absolute.name in ("", ".."):
+        return os.path.realpath(absolute)
+    return str(Path(os.path.realpath(absolute.parent)) / absolute.name)

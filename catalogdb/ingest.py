@@ -161,7 +161,10 @@ class Ingest:
         roots = self._ledger.roots()
         wanted: dict[str, list[str]] = {}
         for path in paths:
-            root = next((root for root in roots if f"{path}/".startswith(f"{root.rstrip('/')}/")), None)
+            root = _root_of(path, roots)
+            if root is None:
+                path = os.path.realpath(path)
+                root = _root_of(path, roots)
             if root is None:
                 raise UsageError(f"{path}: lies in no folder that was scanned; scan that first")
             wanted.setdefault(root, []).append(path[len(root.rstrip("/")) + 1 :])
@@ -537,3 +540,7 @@ def _whole(places: Iterable[Place]) -> list[Place]:
 def _was_listed(rel_path: str, unlisted: Sequence[str]) -> bool:
     """Whether the walk saw the folder that the file would lie in, or that it is."""
     return not any(f"{rel_path}/".startswith(f"{folder}/") or not folder for folder in unlisted)
+
+
+def _root_of(path: str, roots: Iterable[str]) -> str | None:
+    return next((root for root in roots if f"{path}/".startswith(f"{root.rstrip('/')}/")), None)

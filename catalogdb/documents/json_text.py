@@ -9,7 +9,9 @@ from typing import Any
 from catalogdb.documents.bounds import MAX_DEPTH, MAX_NODES
 from catalogdb.errors import MetadataError
 
-_JSON_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[][{},]', re.DOTALL)
+_JSON_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[][{},]', re.DOTALL)
+"""A text that doesn't end is one token to the end of the document: it isn't tried anew from each quote in it."""
+
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 

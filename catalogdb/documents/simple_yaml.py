@@ -87,7 +87,7 @@ _TOKEN = re.compile(
 
 _decode_json = json.JSONDecoder().raw_decode
 _MARK = "__catalogdb_value__"
-_templates: dict[str, str] = {}
+_templates: dict[tuple[str, ...], str] = {}
 """A text without its tokens → the JSON it stands for, with a ``%s`` for each; empty where that can't be."""
 
 TEMPLATE_CHARS = 1 << 13
@@ -103,7 +103,7 @@ def _parse_lines(text: str) -> Any:
     if len(text) > TEMPLATE_CHARS:
         return _parse_anew(text)
     parts = _TOKEN.split(text)
-    shape = "\0".join(parts[::2])
+    shape = tuple(parts[::2])
     template = _templates.get(shape)
     if template is None:
         parsed = _parse_anew(text)

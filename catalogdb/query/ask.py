@@ -28,6 +28,8 @@ from catalogdb.store import Reader, Store
 T = TypeVar("T")
 LOADED = 500
 """Checkpoints that are loaded at once."""
+MOST_DIGITS = 20
+"""Of an id; SQLite counts no further."""
 LEFT_OUT_SECONDS = 0.25
 """How long a ranking may count what it leaves out, which takes longer than the ranking itself."""
 
@@ -230,15 +232,18 @@ def find(store: Store, ref: int | str | os.PathLike[str]) -> Checkpoint | None:
             found = reader.find_id_by_alias(text[1:])
         else:
             found = _find_by_path(reader, text)
-            if found is None and text.isascii() and text.isdigit():
+            if found is None and text.isascii() and text.isdigit() and len(text) < MOST_DIGITS:
                 found = int(text)
         return next(iter(reader.load([found])), None) if found is not None else None
 
 
 def _find_by_path(reader: Reader, text: str) -> int | None:
-    """Under the name that was given, else with its folders' links resolved: a link to a checkpoint has its own row."""
+    """Under the name that was given, else with its folders' links resolved: a link to a checkpoint has its own row.
+    One that has none, since no scan saw it, means the checkpoint that it leads to."""
     known = reader.find_id_by_path(text) if text.startswith("/") else None
-    if known is not None:
-        return known
-    path = Path(expand_home(text))
-    return reader.find_id_by_path(str(path.parent.resolve() / path.name))
+    if known is None and "\0" not in text:
+        path = Path(expand_home(text))
+        known = reader.find_id_by_path(f"{os.path.realpath(path.parent).rstrip('/')}/{path.name}")
+        if known is None:
+            known = reader.find_id_by_path(os.path.realpath(path))
+    return known

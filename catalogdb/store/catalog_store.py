@@ -93,8 +93,8 @@ class Store:
             with self.ledger() as ledger:
                 ledger.keep_fingerprints(known)
 
-    def forget_root(self, path: str, *, with_facts: bool) -> int:
-        return forget_root(self._engine, path, with_facts=with_facts)
+    def forget_root(self, spellings: Sequence[str], *, with_facts: bool) -> int:
+        return forget_root(self._engine, spellings, with_facts=with_facts)
 
     def lease(self, roots: Sequence[str]) -> Lease:
         return Lease(self._engine, roots)

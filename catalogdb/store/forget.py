@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, Engine
 
 from catalogdb.errors import AlreadyWatched, NotFound, UsageError
@@ -14,15 +16,16 @@ SELECT count(*) FROM checkpoints WHERE root_id = ? AND id IN
 """
 
 
-def forget_root(engine: Engine, path: str, *, with_facts: bool) -> int:
+def forget_root(engine: Engine, spellings: Sequence[str], *, with_facts: bool) -> int:
     """Deletes the root of an absolute path and its rows, in one transaction; returns how many rows.
 
-    Raises NotFound where the path is no root, UsageError where rows have tags, notes or aliases and ``with_facts`` is
-    not set, and AlreadyWatched while somebody watches it. Content that rows share (metric names, params) stays: whoever
-    else writes meanwhile may have just met it.
+    ``spellings`` are the path with its links resolved, and as it was before something there became a link. Raises
+    NotFound where the path is no root, UsageError where rows have tags, notes or aliases and ``with_facts`` is not set,
+    and AlreadyWatched while somebody watches it. Content that rows share (metric names, params) stays: whoever else
+    writes meanwhile may have just met it.
     """
     with failures_of(database_path(engine.url)), engine.connect() as connection, immediate(connection):
-        root_id = _root_id(connection, path)
+        root_id, path = _root(connection, spellings)
         watcher = watcher_of(connection, path)
         if watcher is not None:
             host, pid = watcher
@@ -38,10 +41,12 @@ def forget_root(engine: Engine, path: str, *, with_facts: bool) -> int:
         return int(rows)
 
 
-def _root_id(connection: Connection, path: str) -> int:
+def _root(connection: Connection, spellings: Sequence[str]) -> tuple[int, str]:
     roots = {known: root_id for root_id, known in connection.exec_driver_sql("SELECT id, path FROM roots")}
-    if path in roots:
-        return int(roots[path])
+    for path in spellings:
+        if path in roots:
+            return int(roots[path]), path
+    path = spellings[0]
     above = next((known for known in roots if path.startswith(f"{known.rstrip('/')}/")), None)
     if above is not None:
         raise NotFound(f"{path}: is no root, but lies in one: {above}")

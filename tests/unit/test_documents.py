@@ -241,6 +241,12 @@ class TestBothParsers:
             simple = simple_yaml.parse_simple(text)
             assert simple is None or same(simple, composed(text)), text
 
+    def test_a_nul_is_no_seam(self) -> None:
+        simple_yaml._templates.clear()
+        assert parse("alpha: 1\nbeta: 2\n") == {"alpha": 1, "beta": 2}
+        with pytest.raises(MetadataError):
+            parse("alpha\0\nbeta: 2\n")
+
     def test_values_are_put_into_what_is_known(self) -> None:
         simple_yaml._templates.clear()
         for epoch, path in (("3", "a/b.ckpt"), ("-0.5e3", "'x: y %s'"), ("null", '"100%"'), ("5", "/y=1")):
@@ -363,6 +369,8 @@ MERGED_LAUGHS = "a0: &a0 {x: 1}\n" + "".join(
     f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}], k{n}: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 40)
 )
 BOMBS = {
+    "open_quotes.json": '["' + '\\"' * (MAX_BYTES // 2 - 64) + "[" * 65,
+    "half_a_quote.json": '["' + '\\"' * (MAX_BYTES // 2 - 64) + "[" * 65 + "\\",
     "brackets.yaml": _fill("["),
     "braces.yaml": _fill("{a: "),
     "dashes.yaml": _fill("- "),

@@ -69,6 +69,13 @@ def test_what_is_no_root(two: tuple[Path, Path], run: Run, home: Path) -> None:
     assert_one_line(run("forget", str(one / "run_042")), 1, "run_042", f"lies in one: {one}")
 
 
+def test_one_whose_path_became_a_link(two: tuple[Path, Path], run: Run, home: Path) -> None:
+    one, _ = two
+    one.rename(home / "moved")
+    one.symlink_to(home / "moved")
+    assert run("forget", str(one)).out == "20 rows forgotten\n"
+
+
 def test_one_that_is_watched_stays(two: tuple[Path, Path], run: Run) -> None:
     one, other = two
     with Catalog.open() as catalog:
