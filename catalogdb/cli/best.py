@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 
 import click
@@ -15,7 +16,7 @@ from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.render import visible
 from catalogdb.errors import NotFound
 from catalogdb.query.fields import FIELDS
-from catalogdb.records import Ranking
+from catalogdb.records import Checkpoint, Ranking
 from catalogdb.settings import working_directory
 
 MOST_GONE = 500
@@ -54,7 +55,8 @@ def command(
     """Print the best checkpoint by a metric: by default its path alone, so that a shell can use it as a file name.
 
     The direction is --mode, or the one recorded with the metric, or the one its name is known for. A checkpoint
-    without the metric never wins; how many were left out is said on stderr. Exits with 1 when none is left.
+    without the metric never wins; how many were left out is said on stderr, and whether a value is only known of its
+    run as a whole. Exits with 1 when none is left.
 
     \b
     Examples:
@@ -75,6 +77,8 @@ def command(
             cwd=working_directory(),
         )
         elsewhere = _by_another_name(catalog, metric, where) if ranking.left_out else 0
+    if of_run := [row for row in ranking.checkpoints if row.provenance[f"metrics.{metric}"]["scope"] == "run"]:
+        given.say(visible(_known_of_runs(metric, of_run, len(ranking.checkpoints))))
     if ranking.left_out is None:
         given.say(f"not counted, since that takes long: the checkpoints that have no {metric}")
     elif ranking.left_out:
@@ -88,6 +92,13 @@ def command(
     if not ranking.checkpoints:
         given.say("catalogdb: nothing matched")
         click.get_current_context().exit(1)
+
+
+def _known_of_runs(metric: str, rows: Sequence[Checkpoint], count: int) -> str:
+    if count == 1:
+        return f"{rows[0].path}: its {metric} is known of its run as a whole, not of this file"
+    have = "has a value that is known of its run" if len(rows) == 1 else "have values that are known of their runs"
+    return f"{len(rows)} of {count} {have} as a whole, not of the file"
 
 
 def _by_another_name(catalog: catalogdb.Catalog, metric: str, where: str) -> int:

@@ -64,9 +64,14 @@ def command(
         draw_file(found, by, Path(output))
     elif found.curves:
         write_line(draw_text(found, by))
-    if found.left_out:
-        noun = "checkpoint isn't" if found.left_out == 1 else "checkpoints aren't"
-        given.say(f"{found.left_out} {noun} drawn: {x} unknown, or no {metric} measured there")
+    if found.of_runs:
+        given.say(f"{_not_drawn(found.of_runs)}: {metric} is known of their run as a whole, not of a step of it")
+    if others := found.left_out - found.of_runs:
+        given.say(f"{_not_drawn(others)}: {x} unknown, or no {metric} measured there")
     if not found.curves:
         given.say("catalogdb: nothing to draw")
         click.get_current_context().exit(1)
+
+
+def _not_drawn(count: int) -> str:
+    return "1 checkpoint isn't drawn" if count == 1 else f"{count} checkpoints aren't drawn"

@@ -36,8 +36,10 @@ def curves(store: Store, metric: str, *, by: str | None, x: str, where: str, mod
         finite = Sql("m.value BETWEEN ? AND ?", (-LARGEST, LARGEST))
         found = reader.race(ways_of([select(columns, tables, [*query.where(driver), finite], (), None)]))
         without = reader.count(compile_left_out(metric, filter, names=names))
-    drawn = [(as_value(ident, row[0]), *row[1:5]) for row in found if row[2] is not None and row[5] == "checkpoint"]
-    return Curves(metric, chosen, x, tuple(_curves(drawn, chosen)), without + len(found) - len(drawn))
+    own = [row for row in found if row[5] == "checkpoint"]
+    drawn = [(as_value(ident, row[0]), *row[1:5]) for row in own if row[2] is not None]
+    left_out = without + len(found) - len(drawn)
+    return Curves(metric, chosen, x, tuple(_curves(drawn, chosen)), left_out, len(found) - len(own))
 
 
 def _curves(rows: Iterable[tuple[Any, ...]], mode: Mode) -> Iterator[Curve]:

@@ -60,7 +60,8 @@ class Curves:
     """A metric over ``x``, ``global_step`` or ``epoch``.
 
     ``left_out`` counts checkpoints that match the filter but have no place in it: no finite value that was measured at
-    this checkpoint (one that is only known of the run belongs to no step), or no ``x``.
+    this checkpoint (one that is only known of the run belongs to no step), or no ``x``. ``of_runs`` of these have a
+    value that is only known of their run.
     """
 
     metric: str
@@ -68,3 +69,4 @@ class Curves:
     x: str
     curves: tuple[Curve, ...]
     left_out: int
+    of_runs: int = 0
