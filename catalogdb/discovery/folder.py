@@ -231,10 +231,13 @@ class Folder:
         return self._config
 
     def _first_of_run(self, upper: Folder) -> Source | None:
-        """Below ``checkpoints``, in a folder that a metric's name made, the run's is one more above."""
-        return (
-            upper.parent._first_document(self._config_names) if run_of(self) is upper.parent and upper.parent else None
-        )
+        """Below ``checkpoints``, in folders that metrics' names made, the run's is further above."""
+        run, place = run_of(self), upper.parent
+        if run is self or run is upper:
+            return None
+        while place is not None and place is not run:
+            place = place.parent
+        return None if place is None else place._first_document(self._config_names)
 
     def _hydra_config(self) -> Source | None:
         home = hydra_home(self)

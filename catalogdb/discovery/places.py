@@ -17,7 +17,7 @@ HYDRA_REACH = 3
 """Levels below the folder that holds ``.hydra`` where checkpoints have its config: a folder that is a checkpoint has
 its config from the one above it, so one level more than for files."""
 
-PLAIN_REACH = 2
+PLAIN_REACH = 3
 """The same for a plain config."""
 
 SIDECAR_REACH = 1

@@ -18,6 +18,9 @@ from catalogdb.records import LoopProgress, Mode, MonitorState, Scalar
 VERSION_KEY = "pytorch-lightning_version"
 HYPER_PARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
 
+STATE_KEYS = frozenset({"monitor", "best_model_score", "best_model_path", "current_score", "dirpath"})
+"""What the state of every ModelCheckpoint has, since Lightning 1.2."""
+
 MAX_KEY = 4096
 MAX_MONITORS = 64
 MAX_BEST_MODELS = 1_000
@@ -45,12 +48,16 @@ def read_monitors(checkpoint: Mapping[Any, Any], read_tensor: ReadTensor) -> tup
     """The ModelCheckpoint callbacks, subclasses included, in the order of ``callbacks``."""
     monitors: list[MonitorState] = []
     for key, value in mapping_at(checkpoint, "callbacks").items():
-        name = _class_name(key)
         state = as_mapping(value)
-        if name is None or "ModelCheckpoint" not in name or state is None or len(monitors) == MAX_MONITORS:
-            continue
-        monitors.append(_monitor(key, state, read_tensor))
+        if state is not None and _is_model_checkpoint(key, state) and len(monitors) < MAX_MONITORS:
+            monitors.append(_monitor(key, state, read_tensor))
     return tuple(monitors)
+
+
+def _is_model_checkpoint(key: object, state: Mapping[Any, Any]) -> bool:
+    """By its class's name, or, a subclass of another name, by what its state holds."""
+    name = _class_name(key)
+    return (name is not None and "ModelCheckpoint" in name) or state.keys() >= STATE_KEYS
 
 
 def _class_name(key: object) -> str | None:

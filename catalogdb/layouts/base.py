@@ -158,8 +158,11 @@ class Habits:
 
 
 def run_of(folder: Listing) -> Listing:
-    """The run's folder: the one above ``checkpoints``; a metric's name with ``/`` makes one more folder below that."""
-    for holder in (folder, folder.parent):
+    """The run's folder: the one above ``checkpoints``; a metric's name with ``/`` makes one more folder below that,
+    and two such names two."""
+    inner = folder.parent
+    holders = (folder, inner, inner.parent if inner is not None and "=" in folder.name and "=" in inner.name else None)
+    for holder in holders:
         if holder is not None and holder.name.lower() in CHECKPOINT_FOLDERS and holder.parent is not None:
             return holder.parent
     return folder

@@ -20,6 +20,8 @@ _SUFFIX = re.compile(r"(?:-v\d+)?(?:\.(?:ckpt|pt|pth|pth\.tar|tar|bin|safetensor
 _PAIR = re.compile(r"[=:](-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?=$|[-_ ,/])")
 """``=0.31`` and ``:0.31``: both are in use, and both end before the next name."""
 
+_BEGUN = re.compile(r"[-_ ,][A-Za-z]\w*$")
+
 _SEPARATORS = "-_ ,/"
 COUNTERS = frozenset({"epoch", "step", "global_step", "iter", "iteration", "consumed_samples", "v", "version", "fold"})
 """Names that are no metrics."""
@@ -51,12 +53,14 @@ def counters(file_name: str) -> Mapping[str, int]:
 
 
 def name_below(path: str) -> str:
-    """A file's name; with its folder's before it, where a metric's name with ``/`` made that folder: the folder's
-    name states something, and ends within what it states next."""
+    """A file's name; with those of folders before it that metrics' names with ``/`` made: a folder's name that states
+    something, and ends within what it states next."""
     folder, _, name = path.rpartition("/")
-    last = folder.rpartition("/")[2]
-    begun = ("=" in last or ":" in last) and re.search(r"[-_ ,][A-Za-z]\w*$", last) is not None
-    return f"{last}/{name}" if begun else name
+    while True:
+        folder, _, last = folder.rpartition("/")
+        if not ("=" in last or ":" in last) or _BEGUN.search(last) is None:
+            return name
+        name = f"{last}/{name}"
 
 
 def metrics_in(path: str, known: Collection[str] = ()) -> Mapping[str, tuple[float, str]]:

@@ -119,6 +119,21 @@ def wandb_logger(root: Path) -> Tree:
     return Tree(facts, f"ocr/ab12cd34/checkpoints/{name}", (str(events.relative_to(root)),), others, {"lr": 0.1})
 
 
+def two_metrics_with_slashes(root: Path) -> Tree:
+    """``{epoch}-{val/loss:.2f}-{val/acc:.2f}`` made a folder in a folder."""
+    facts = {}
+    run = root / "lightning_logs" / "version_0"
+    for epoch in range(2):
+        step, loss, acc = (epoch + 1) * 10, 0.5 - epoch / 4, 0.25 + epoch / 2
+        path = f"lightning_logs/version_0/checkpoints/{epoch=}-val/loss={loss:.2f}-val/acc={acc:.2f}.ckpt"
+        save(root / path, lightning(epoch, step))
+        facts[path] = Fact(epoch, step, {"val/loss": loss, "val/acc": acc})
+    text(run / "metrics.csv", "epoch,step,val/loss,val/acc\n0,9,0.5,0.25\n1,19,0.25,0.75\n")
+    text(run / "hparams.yaml", "lr: 0.1\nwidth: 8\n")
+    others = {"exp_name": "proj", "config_path": "lightning_logs/version_0/hparams.yaml"}
+    return Tree(facts, path, ("lightning_logs/version_0/metrics.csv",), others, {"lr": 0.1, "width": 8})
+
+
 def hydra(root: Path) -> Tree:
     facts = {}
     for job, rate in enumerate((0.1, 0.01)):
@@ -417,6 +432,7 @@ BUILT: dict[str, Callable[[Path], Tree]] = {
     for build in (
         lightning_logs,
         wandb_logger,
+        two_metrics_with_slashes,
         hydra,
         timm,
         mmengine,

@@ -213,7 +213,7 @@ def test_older_keys_are_classes_or_their_names(tmp_path: Path) -> None:
             b"}(",
             support.name_ref(module, "ModelCheckpoint") + state,
             support.text(f"<class '{module}.ModelCheckpoint'>") + state,
-            support.text("EarlyStopping{'monitor': 'val/loss', 'mode': 'min'}") + state,
+            support.text("EarlyStopping{'monitor': 'val/loss', 'mode': 'min'}") + support.mapping(monitor=b"N"),
             support.text("ModelCheckpoint{'monitor': 'x', 'mode': 'max'}") + b"K\x01",
             b"u",
         )
@@ -225,6 +225,16 @@ def test_older_keys_are_classes_or_their_names(tmp_path: Path) -> None:
     ] * 2
     assert header.monitors[0].best_k_models == {}
     assert header.monitors[0].best_model_path == "/a.ckpt"
+
+
+@pytest.mark.parametrize("key", ["MC", "train.<locals>.Saver", "MC{'monitor': 'val_loss', 'mode': 'min'}"])
+def test_a_subclass_is_known_by_its_state_whatever_its_name(tmp_path: Path, key: str) -> None:
+    stated = dict.fromkeys(("best_model_score", "best_model_path", "current_score", "dirpath"), b"N")
+    subclass = support.mapping(monitor=support.text("val_loss"), **stated)
+    other = support.mapping(monitor=support.text("val_loss"), best_score=b"N", dirpath=b"N")
+    callbacks = b"}(" + support.text(key) + subclass + support.text("EarlyStop") + other + b"u"
+    (found,) = lightning_file(tmp_path, callbacks=callbacks).monitors
+    assert (found.monitor, found.mode) == ("val_loss", "min" if "mode" in key else None)
 
 
 @pytest.mark.parametrize("callbacks", [b"N", b"]", b"K\x01", support.text("x"), b"}"])
