@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from catalogdb.discovery import candidate_at
@@ -32,6 +31,10 @@ TIMES_DIFFER = 2e-6
 
 SECTIONS = tuple(f"{name}." for name in SHARED_SECTIONS)
 """What the names of parameters begin with that have a place in V1."""
+
+
+class _Obstacle(Exception):
+    """Why no sidecar can be made of a row."""
 
 
 def write_sidecars(
@@ -65,9 +68,10 @@ class Converter:
 
         if there and not self._force:
             return ended("kept")
-        reason = self._obstacle(checkpoint)
-        if reason is not None:
-            return ended("skipped", reason)
+        try:
+            self._check(checkpoint)
+        except _Obstacle as obstacle:
+            return ended("skipped", str(obstacle))
         try:
             document, values = document_of(checkpoint)
         except MetadataError as error:
@@ -77,26 +81,25 @@ class Converter:
         if self._dry_run:
             return ended("replace" if there else "write", values=values)
         try:
-            write_sidecar(document, checkpoint.path, overwrite=self._force)
+            write_sidecar(document, checkpoint.path, overwrite=self._force, check=lambda: _check_unchanged(checkpoint))
         except FileExistsError:
             return ended("kept")
+        except _Obstacle as obstacle:
+            return ended("skipped", str(obstacle))
         except MetadataError as error:
             return ended("failed", error.reason)
         except OSError as error:
             return ended("failed", f"can't be written: {error.strerror or error}")
-        reason = _changed(checkpoint)
-        if reason is not None:  # while this was written: it's about what was there before
-            Path(target).unlink(missing_ok=True)
-            return ended("skipped", reason)
         return ended("replaced" if there else "written", values=values)
 
-    def _obstacle(self, checkpoint: Checkpoint) -> str | None:
+    def _check(self, checkpoint: Checkpoint) -> None:
+        """Raises _Obstacle."""
         if checkpoint.state != "ready":
-            return f"it is {checkpoint.state}"
+            raise _Obstacle(f"it is {checkpoint.state}")
         others = [name for name in self._of_one_stem(checkpoint.path) if name != checkpoint.path.rpartition("/")[2]]
         if others:
-            return f"{others[0]} would have the same sidecar; rename one of them"
-        return _changed(checkpoint)
+            raise _Obstacle(f"{others[0]} would have the same sidecar; rename one of them")
+        _check_unchanged(checkpoint)
 
     def _of_one_stem(self, path: str) -> list[str]:
         """The checkpoints by name that share the sidecar of this one. The rows come by folder: one listing is kept."""
@@ -163,18 +166,17 @@ def _placeholders(checkpoint: Checkpoint, monitor: Any) -> Iterator[tuple[Sequen
     yield ("metrics",), {}
 
 
-def _changed(checkpoint: Checkpoint) -> str | None:
-    """Why the row isn't true of what is on the disk now."""
+def _check_unchanged(checkpoint: Checkpoint) -> None:
+    """Raises _Obstacle where a row isn't about the file that is there now."""
     try:
         stamp = candidate_at(checkpoint.path, checkpoint.root, checkpoint.rel_path).stamp
     except FileNotFoundError:
-        return "it is no longer there"
+        raise _Obstacle("it is no longer there") from None
     except OSError as error:
-        return f"it can't be looked at: {error.strerror or error}"
+        raise _Obstacle(f"it can't be looked at: {error.strerror or error}") from error
     before = datetime.fromisoformat(checkpoint.mtime).timestamp()
-    if stamp.size == checkpoint.size_bytes and abs(stamp.mtime_ns / 1e9 - before) < TIMES_DIFFER:
-        return None
-    return "it has changed since the last scan; scan first"
+    if stamp.size != checkpoint.size_bytes or abs(stamp.mtime_ns / 1e9 - before) >= TIMES_DIFFER:
+        raise _Obstacle("it has changed since the last scan; scan first")
 
 
 def _put(document: dict[str, Any], place: Sequence[str], value: Any) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import unquote
 
 import platformdirs
 
@@ -305,8 +306,10 @@ def expand_home(path: str | os.PathLike[str], home: str | None = None) -> str:
 
 def database_file(url: str) -> Path | None:
     """The file of a normalised URL; None for a catalog in memory."""
-    path = url.partition(":///")[2].partition("?")[0]
-    return Path(path.removeprefix("file:")) if path and path != ":memory:" else None
+    path, _, query = url.partition(":///")[2].partition("?")
+    if "uri" in query:
+        path = unquote(path.removeprefix("file:"))
+    return Path(path) if path and path != ":memory:" else None
 
 
 def did_you_mean(written: str, names: Iterable[str]) -> str:

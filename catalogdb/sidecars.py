@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,15 @@ def write_sidecar(
     *,
     durable: bool = True,
     overwrite: bool = True,
+    check: Callable[[], None] | None = None,
 ) -> Path:
     """Writes ``document``, nulls left out, as the sidecar of a checkpoint, and returns its path.
 
     An existing file keeps its mode; without ``overwrite`` it stays, and FileExistsError is raised. ``durable`` waits
     until the disk has it, which takes longer than all the rest: a checkpoint that was written without waiting needs no
-    sidecar that outlives it. Raises MetadataError for text that is no Unicode, and OSError, by the
-    sidecar's name, with the old one untouched and nothing left behind.
+    sidecar that outlives it. ``check`` is called right before the new one takes its place; what it raises ends it.
+    Raises MetadataError for text that is no Unicode, and OSError, by the sidecar's name. Whatever is raised, the old
+    one is untouched and nothing left behind.
     """
     target = Path(sidecar_path(os.fspath(checkpoint_path)))
     try:
@@ -45,6 +47,8 @@ def write_sidecar(
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
+        if check is not None:
+            check()
         if overwrite:
             temporary.replace(target)
         else:

@@ -86,6 +86,7 @@ def make_reading_engine(url: URL) -> Engine:
     engine = create_engine(
         url,
         poolclass=QueuePool,
+        max_overflow=-1,
         pool_reset_on_return=None,
         connect_args={"check_same_thread": False, "factory": ReadingConnection},
     )
@@ -177,6 +178,8 @@ def failures_of(path: str | Path | None) -> Iterator[None]:
         yield
     except CatalogError:
         raise
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{error.object!a}: is no valid Unicode, and nothing in a catalog is called so") from error
     except (DBAPIError, sqlite3.Error) as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error)
         is_folder = path is not None and Path(path).is_dir()

@@ -36,12 +36,14 @@ SHOWN_TWINS = 3
 
 
 class FactsBook:
-    """One writing connection. Each method is one transaction."""
+    """One writing connection. Each method is one transaction, which a power cut doesn't undo: no scan could make these
+    rows anew."""
 
     def __init__(self, engine: Engine) -> None:
         self._path = database_path(engine.url)
         with failures_of(self._path):
             self._connection = engine.connect()
+            driver_connection(self._connection).execute("PRAGMA synchronous = FULL")
 
     def __enter__(self) -> FactsBook:
         return self

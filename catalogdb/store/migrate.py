@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import secrets
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,14 +94,21 @@ def upgrade(engine: Engine) -> UpgradeReport:
 
 
 def backup(connection: Connection, destination: Path) -> Path:
-    """A consistent copy through SQLite's backup API, while others read and write."""
-    if destination.exists():
+    """A consistent copy through SQLite's backup API, while others read and write. It is there whole, or not at all, and
+    who may read the catalog may read it."""
+    if os.path.lexists(destination):
         raise DatabaseError(f"{destination}: exists already; choose another name")
-    target = sqlite3.connect(destination)
+    source = database_path(connection.engine.url)
+    mode = 0o600 if source is None else source.stat().st_mode & 0o777
+    part = destination.with_name(f"{destination.name}.{secrets.token_hex(4)}.part")
     try:
-        driver_connection(connection).backup(target)
-    finally:
-        target.close()
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode))
+        with closing(sqlite3.connect(part)) as target:
+            driver_connection(connection).backup(target)
+        part.rename(destination)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     return destination
 
 

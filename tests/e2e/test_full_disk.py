@@ -57,3 +57,20 @@ def test_no_room_for_more_rows(tmp_path: Path) -> None:
         assert catalog.count(f"root = '{outputs}'") == 20
         catalog.scan(more)
         assert catalog.count() == 40
+
+
+def test_no_room_for_a_backup(tmp_path: Path) -> None:
+    outputs = lay_out(tmp_path)
+    database = tmp_path / "catalog.db"
+    with Catalog.open(database) as catalog:
+        catalog.scan(outputs)
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    run = with_room(40_000, "--db", str(database), "db", "backup", str(copies / "copy.db"))
+    assert run.returncode == 3
+    assert len(run.stderr.splitlines()) == 1
+    assert list(copies.iterdir()) == []
+    with Catalog.open(database) as catalog:
+        catalog.backup(copies / "copy.db")
+    with Catalog.open(copies / "copy.db") as catalog:
+        assert catalog.count() == 20

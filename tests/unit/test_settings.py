@@ -318,6 +318,7 @@ def test_wandb_offline(home: Path, variables: dict[str, str], offline: bool) -> 
         ("sqlite:////abs/runs.db", "sqlite:////abs/runs.db", "/abs/runs.db"),
         ("sqlite+pysqlite:///runs.db", "sqlite+pysqlite:////base/runs.db", "/base/runs.db"),
         ("sqlite:///runs.db?timeout=5", "sqlite:////base/runs.db?timeout=5", "/base/runs.db"),
+        ("sqlite:///file:/a/my%20b.db?uri=true", "sqlite:///file:/a/my%20b.db?uri=true", "/a/my b.db"),
         ("sqlite://", "sqlite://", None),
         ("sqlite:///:memory:", "sqlite:///:memory:", None),
         (":memory:", "sqlite://", None),

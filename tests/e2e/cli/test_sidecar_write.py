@@ -159,18 +159,25 @@ def test_a_file_that_has_changed_gets_no_sidecar_of_what_it_was(catalog: Catalog
     assert not list(tmp_path.rglob("*.yaml"))
 
 
-def test_a_file_that_changes_meanwhile(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("there", [None, "training: {epoch: 7}"])
+def test_a_file_that_changes_meanwhile(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str | None
+) -> None:
     path = lightning(tmp_path / "runs", 1)
+    sidecar = Path(sidecar_path(str(path)))
+    if there is not None:
+        sidecar.write_text(there, encoding="utf-8")
     catalog.scan(tmp_path / "runs")
-    write = Path.hardlink_to
+    sync = os.fsync
 
-    def and_a_save(target: Path, temporary: Path) -> None:
-        write(target, temporary)
+    def and_a_save(descriptor: int) -> None:
+        sync(descriptor)
         path.write_bytes(b"the next one")
 
-    monkeypatch.setattr(Path, "hardlink_to", and_a_save)
-    assert actions(catalog)[path.name][0] == "skipped"
-    assert [*(tmp_path / "runs").iterdir()] == [path]
+    monkeypatch.setattr(os, "fsync", and_a_save)
+    assert actions(catalog, force=True)[path.name][0] == "skipped"
+    assert {file.name for file in (tmp_path / "runs").iterdir()} - {sidecar.name} == {path.name}
+    assert (sidecar.read_text(encoding="utf-8") if sidecar.exists() else None) == there
 
 
 def test_what_gets_none(catalog: Catalog, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,21 +41,20 @@ def as_nobody(catalog: Path, *arguments: str) -> subprocess.CompletedProcess[str
 
 
 @pytest.fixture(params=["file", "folder"])
-def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A catalog whose file, or whose folder, may not be written."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid():
-            folder.chmod(folder.stat().st_mode | 0o055)
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    path = shared / "catalog.db"
-    with Catalog.open(path) as opened:
-        opened.scan(lay_out(tmp_path))
-    path.chmod(0o444 if request.param == "file" else 0o644)
-    shared.chmod(0o755 if request.param == "file" else 0o555)
-    if request.param == "file" and os.geteuid() != 0:
-        shared.chmod(0o555)
-    return path
+def catalog(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A catalog whose file, or whose folder, may not be written, where everyone may read: another session of pytest
+    closes ``tmp_path`` to everyone else."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        shared = Path(place) / "shared"
+        shared.mkdir()
+        path = shared / "catalog.db"
+        with Catalog.open(path) as opened:
+            opened.scan(lay_out(Path(place)))
+        path.chmod(0o444 if request.param == "file" else 0o644)
+        shared.chmod(0o755 if request.param == "file" and os.geteuid() == 0 else 0o555)
+        yield path
+        shared.chmod(0o755)
 
 
 def test_it_answers(catalog: Path) -> None:
@@ -62,8 +63,8 @@ def test_it_answers(catalog: Path) -> None:
     assert as_nobody(catalog, "status").returncode == 0
 
 
-def test_a_scan_says_what_is_wrong(catalog: Path, tmp_path: Path) -> None:
-    scanned = as_nobody(catalog, "scan", str(tmp_path / "outputs"))
+def test_a_scan_says_what_is_wrong(catalog: Path) -> None:
+    scanned = as_nobody(catalog, "scan", str(catalog.parent.parent / "outputs"))
     assert scanned.returncode == 3
     assert str(catalog) in scanned.stderr
     assert len(scanned.stderr.splitlines()) == 1
