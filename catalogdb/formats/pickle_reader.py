@@ -29,11 +29,9 @@ from catalogdb.limits import DEFAULT, Limits
 _U32 = struct.Struct("<I").unpack_from
 _I32 = struct.Struct("<i").unpack_from
 _F64 = struct.Struct(">d").unpack_from
-_FEW_TENSORS = 4096
-"""Bytes of a pickle that are read opcode by opcode: a few tensors are read as fast so."""
 
-_GETS = b"hj"
-"""BINGET and LONG_BINGET, with which the arguments of a file's second tensor begin, and of all after it."""
+_STORAGES = b"Xhj"
+"""BINUNICODE, with which the storage of a file's first tensor begins; BINGET and LONG_BINGET, with which all others."""
 
 _TURNS = 1 << 16
 """Opcodes between two looks at the clock, about 10 ms."""
@@ -67,7 +65,7 @@ def read_stream(
     if len(data) > limits.pickle_bytes:
         raise over(limits, "pickle_bytes", f"pickle of {len(data)} bytes, more")
     try:
-        return run(data, start, persistent, limits, at_one_go=len(data) - start > _FEW_TENSORS)
+        return run(data, start, persistent, limits, at_one_go=True)
     except Rewritten:
         return run(data, start, persistent, limits, at_one_go=False)
 
@@ -222,7 +220,7 @@ class _Reader(Machine):
                             stack[-1] = persistent(stack[-1])
                             continue
                     elif op == 0x28:  # MARK
-                        if data[pos] == 0x28 and tensors is not None and data[pos + 1 : pos + 2] in _GETS:
+                        if data[pos] == 0x28 and tensors is not None and data[pos + 1 : pos + 2] in _STORAGES:
                             end = tensors.read(self, pos - 1)
                             if end >= pos:
                                 pos = end

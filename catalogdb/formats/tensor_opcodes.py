@@ -1,5 +1,5 @@
-"""Tensors as torch.save writes them, a tensor and its key at one go. What doesn't match goes through the loop:
-a file's first tensor, tied ones, other protocols.
+"""Tensors as torch.save writes them, a tensor and its key at one go. What doesn't match goes through the loop: tied
+ones, other protocols.
 
 ``torch/_tensor.py`` (_reduce_ex_internal) and ``torch/serialization.py`` (persistent_id), pickled with protocol 2:
 about 30 opcodes, all but their numbers alike. Between two tensors stands the next one's key; between the last one of a
@@ -15,59 +15,77 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import chain
 from typing import Any, NamedTuple
 
 from catalogdb.formats.pickle_machine import Machine
-from catalogdb.formats.pickle_rebuild import build_dict, build_tensor, build_tensor_v3, charge_text
+from catalogdb.formats.pickle_rebuild import KNOWN, build_dict, build_tensor, build_tensor_v3, charge_text
 from catalogdb.formats.pickle_values import GlobalRef
 from catalogdb.formats.source import over
-from catalogdb.formats.tensors import STORAGE_DTYPES, StorageRef, Tensor, TensorRef, reach_of
+from catalogdb.formats.tensors import STORAGE_DTYPES, StorageRef, Tensor, TensorRef, dtype_name, reach_of
 from catalogdb.limits import Limits
 
 _Match = Callable[[bytes, int], "re.Match[bytes] | None"]
 
-_GET = rb"[hj]((?<=h).|(?<=j).(?!\x00\x00\x00).[\x00-\x0f]\x00)"
+_GET = rb"(?:h.|j.[^\x00][\x00-\x0f]\x00)"
 _INT = rb"(?:K.|M..|J...[\x00-\x7f])"
+_NAMES = rb"(%b)" % b"|".join(rb"\x0%d\x00\x00\x00[0-9]{%d}" % (count, count) for count in range(1, 8))
+"""A storage's: a number of up to seven digits, after its length."""
+
 _ONE_INT = re.compile(_INT, re.DOTALL)
 
 
-def _entry(put: bytes) -> _Match:
-    """The pattern of a tensor and of what stands before it, with PUTs of one width."""
-    sizes = rb"(?:\)|(%b\x85|%b\x86|%b\x87|\(%bt)%b)" % (_INT, _INT * 2, _INT * 3, _INT + rb"{4,8}", put)
-    key = rb"(?:(?:u(%b)}%b\()?(?:X(.\x00\x00\x00[ -~]{1,255})%b|%b)%b)?" % (_INT, put, put, _GET, _GET)
-    storage = rb"\(\(%b%bX(.\x00\x00\x00[0-9]{1,20})%b%b(%bN?)t%bQ" % (_GET, _GET, put, _GET, _INT, put)
-    rest = rb"(%b)%b%b([\x88\x89])%b\)R%b(?:%b)?t%bR%b" % (_INT, sizes, sizes, _GET, put, _GET, put, put)
+def _entry(put: bytes, get: bytes, types: bytes, location: bytes, hooks: bytes) -> _Match:
+    """The pattern of a tensor and of what stands before it, with PUTs of one width. ``types``, ``location`` and
+    ``hooks`` are what tensors have in common."""
+    sizes = rb"(?:\)|(%b(?:\x85|%b(?:\x86|%b\x87))|\(%b{4,8}t)%b)" % (_INT, _INT, _INT, _INT, put)
+    key = rb"(?:(?:u(%b)}%b\()?(?:X(.\x00\x00\x00[ -~]{1,255})%b|(%b))(%b))?" % (_INT, put, put, get, get)
+    storage = rb"\(\((%b)X%b%b(%b)(%bN?)t%bQ" % (types, _NAMES, put, location, _INT, put)
+    rest = rb"(%b)%b%b([\x88\x89])(%b)\)R%b(%b)?t%bR%b" % (_INT, sizes, sizes, hooks, put, get, put, put)
     return re.compile(key + storage + rest, re.DOTALL).match
 
 
-_SHORT = _entry(rb"q(.)")
-_LONG = _entry(rb"r(.[^\x00][\x00-\x0f]\x00)")
+_SHORT = _entry(rb"q(.)", rb"h.", rb"h.h.", rb"h.", rb"h.")
+_LONG = _entry(rb"r(.[^\x00][\x00-\x0f]\x00)", _GET, _GET + _GET, _GET, _GET)
 """With indexes of one byte, up to 255, and of four. With both, it is left to the loop."""
+_FIRST = _entry(
+    rb"q(.)",
+    rb"h.",
+    rb"X\x07\x00\x00\x00storageq.ctorch\n[A-Za-z0-9]{1,32}\nq.",
+    rb"X.\x00\x00\x00[a-z0-9:]{1,32}q.",
+    rb"ccollections\nOrderedDict\nq.",
+)
+"""A file's first, which all others refer to."""
+_FIRST_KIND, _FIRST_LOCATION = slice(15, -2), slice(5, -2)
+_ORDERED = KNOWN[b"collections\nOrderedDict\n"]
 
-_NAME, _PUT_NAME, _COUNT, _PUT_ID, _OFFSET = 8, 9, 11, 12, 13
-_SHAPE, _PUT_SHAPE, _STRIDE, _PUT_STRIDE, _GRAD = 14, 15, 16, 17, 18
-_PUT_HOOKS, _PUT_ARGS = 20, 22
+_TEXT, _BINGET = b"X", 0x68
+
+_NAME, _PUT_NAME, _COUNT, _PUT_ID, _OFFSET = 7, 8, 10, 11, 12
+_SHAPE, _PUT_SHAPE, _STRIDE, _PUT_STRIDE, _GRAD = 13, 14, 15, 16, 17
+_PUT_HOOKS, _PUT_ARGS = 19, 21
 
 
 class Rewritten(Exception):
     """A PUT at an index that is taken: the pickle has to be read anew, and nothing of it at one go."""
 
 
-Described = tuple[tuple[int, ...], tuple[int, ...], "tuple[int, int] | None"]
+Sizes = tuple[int, ...]
 
 
 @lru_cache(maxsize=4096)
-def read_sizes(raw: bytes | None) -> tuple[int, ...]:
+def read_sizes(raw: bytes | None) -> Sizes:
     """The tuple that ``raw`` pushes with TUPLE1 to TUPLE3, or MARK … TUPLE. Layers and checkpoints repeat them."""
     opcodes = _ONE_INT.findall(raw, 1 if raw[0] == 0x28 else 0) if raw else ()
     return tuple(map(number, opcodes))
 
 
 @lru_cache(maxsize=4096)
-def describe_sizes(shape: bytes | None, stride: bytes | None) -> Described:
-    """Both, and what they come to."""
+def describe_sizes(shape: bytes | None, stride: bytes | None) -> tuple[Sizes, Sizes, int, int] | None:
+    """Both, and what they come to: as ``reach_of``."""
     sizes, steps = read_sizes(shape), read_sizes(stride)
-    return sizes, steps, reach_of(sizes, steps)
+    reach = reach_of(sizes, steps)
+    return None if reach is None else (sizes, steps, *reach)
 
 
 def number(raw: bytes) -> int:
@@ -76,14 +94,17 @@ def number(raw: bytes) -> int:
 
 
 class Written(NamedTuple):
-    """What tensors that were read at one go have in common. ``told`` is the dtype where the function is told it.
+    """What tensors that were read at one go have in common. ``TensorRef.parts`` are the groups of the pattern.
 
-    ``TensorRef.parts`` are the groups of the pattern, ``TensorRef.kind`` is the storage's type.
+    ``kind`` is the storage's type, ``last`` is an argument behind the hooks, ``told`` is the same where the function
+    takes it for the dtype, ``dtype`` is what that comes to.
     """
 
+    kind: GlobalRef
     location: str
-    dtype: GlobalRef | None
+    last: GlobalRef | None
     told: GlobalRef | None
+    dtype: str | None
 
     def read_args(self, ref: TensorRef) -> tuple[Any, ...]:
         return self._args(ref.parts, StorageRef(self.read_id(ref)))
@@ -91,23 +112,22 @@ class Written(NamedTuple):
     def _args(self, parts: tuple[bytes, ...], storage: object) -> tuple[Any, ...]:
         sizes, steps = read_sizes(parts[_SHAPE]), read_sizes(parts[_STRIDE])
         args: tuple[Any, ...] = (storage, number(parts[_OFFSET]), sizes, steps, parts[_GRAD] == b"\x88", {})
-        return args if self.dtype is None else (*args, self.dtype)
+        return args if self.last is None else (*args, self.last)
 
     def read_id(self, ref: TensorRef) -> tuple[Any, ...]:
         """The storage's persistent id."""
         count = ref.parts[_COUNT]
         width = {0x4B: 2, 0x4D: 3, 0x4A: 5}[count[0]]
-        pid = ("storage", ref.kind, str(ref.parts[_NAME][4:], "ascii"), self.location, number(count[:width]))
+        pid = ("storage", self.kind, str(ref.parts[_NAME][4:], "ascii"), self.location, number(count[:width]))
         return pid if len(count) == width else (*pid, None)
 
-    def describe(self, ref: TensorRef, dtype: str | None) -> Tensor | None:
-        parts = ref.parts
-        shape, stride, reach = describe_sizes(parts[_SHAPE], parts[_STRIDE])
-        dtype = dtype or STORAGE_DTYPES.get(ref.kind.name)
-        if dtype is None or reach is None:
+    def describe(self, ref: TensorRef) -> Tensor | None:
+        parts, dtype = ref.parts, self.dtype
+        sizes = describe_sizes(parts[_SHAPE], parts[_STRIDE])
+        if dtype is None or sizes is None:
             return None
-        offset = number(parts[_OFFSET])
-        numel, reached = reach
+        shape, stride, numel, reached = sizes
+        offset = int.from_bytes(parts[_OFFSET][1:], "little")
         extent = offset + reached if numel else 0
         return _new_tuple(Tensor, (dtype, shape, stride, offset, str(parts[_NAME][4:], "ascii"), numel, extent))
 
@@ -146,10 +166,11 @@ class TensorReader:
     def read(self, machine: Machine, pos: int) -> int:
         """The tensor whose arguments begin at ``pos``, and those that follow it. Where that ends: ``pos``, if none."""
         if len(machine.memo) <= 255:
-            pos = self._read_run(machine, pos, _SHORT)
-        return self._read_run(machine, pos, _LONG) if len(machine.memo) > 255 else pos
+            begins = _FIRST if machine.data.startswith(_TEXT, pos + 2) else _SHORT
+            pos = self._read_run(machine, pos, begins, _SHORT)
+        return self._read_run(machine, pos, _LONG, _LONG) if len(machine.memo) > 255 else pos
 
-    def _read_run(self, machine: Machine, pos: int, match: _Match) -> int:
+    def _read_run(self, machine: Machine, pos: int, begins: _Match, follows: _Match) -> int:
         """One function, and long: it does what some 35 opcodes do, in the time of three.
 
         What the memo has is looked up before anything is put into it; where it isn't all there, nothing is changed.
@@ -157,42 +178,41 @@ class TensorReader:
         data, stack, memo, get = machine.data, machine.stack, machine.memo, machine.memo.get
         last, shared, key = None, None, None
         count, most = self.count, self._limits.tensors
-        inner: dict[Any, Any] | None = None
         pairs: list[Any] = []  # keys and tensors that the loop would have on its stack
-        while (found := match(data, pos)) is not None:
+        inner: dict[Any, Any] | None = None  # a parameter's; it is given its pairs at once
+        filled = 0  # how many
+        found, find = begins(data, pos), _define if begins is _FIRST else _look_up
+        while found is not None:
             parts = found.groups()
             (
-                param, put_dict, text, put_text, known, function, first, storage_type, name, put_name, location, _,
+                param, put_dict, text, put_text, known, function, types, _, put_name, location, _,
                 put_id, _, shape, put_shape, stride, put_stride, _, hooks, put_hooks, dtype, put_args, put_tensor,
             ) = parts  # fmt: skip
-            indexes = (function, first, location, hooks, dtype)
-            if function is None and pairs:
+            indexes = (function, types, location, hooks, dtype)
+            if indexes != last:
+                if function is None and (pairs or filled):
+                    break
+                called = stack[-1] if function is None else get(function[1:])
+                shared = find(memo, called, types, location, hooks, dtype)
+                last, find = None if function is None else indexes, _look_up
+            if shared is None:
                 break
-            if indexes != last or function is None:
-                called = stack[-1] if function is None else get(function)
-                shared = _look_up(memo, called, *indexes[1:])
-                last = indexes
-            kind, key = get(storage_type), None
-            if shared is None or type(kind) is not GlobalRef or name[0] != len(name) - 4:
-                break
-            if text is not None:
+            if known is not None:
+                key = get(known[1:])
+                if type(key) is not str:
+                    break
+            elif text is not None:
                 if text[0] != len(text) - 4:
                     break
                 charge_text(machine.meter, text[0])
                 key = str(text[4:], "ascii")
-            elif known is not None:
-                key = get(known)
-                if type(key) is not str:
-                    break
             count += 1
             if count > most:
                 raise over(self._limits, "tensors", "more tensors")
             pos = found.end()
 
             ref = _new_ref(TensorRef)
-            ref.given = None
-            ref.dtype = shared.told
-            ref.written, ref.kind, ref.parts = shared, kind, parts
+            ref.given, ref.dtype, ref.written, ref.parts = None, shared.told, shared, parts
             puts = len(memo) + 5
             memo[put_name] = memo[put_id] = memo[put_hooks] = memo[put_args] = memo[put_tensor] = ref
             if shape is not None:
@@ -207,12 +227,11 @@ class TensorReader:
             if param is not None:
                 if inner is None:
                     stack += pairs
+                    pairs.clear()
                     machine.update(machine.from_mark())
                     machine.marks.append(0)
-                else:
-                    inner.update(zip(pairs[::2], pairs[1::2], strict=True))
-                pairs = []
                 memo[put_dict] = inner = {}
+                filled = 0
                 puts += 1
                 stack += (int.from_bytes(param[1:], "little"), inner)
                 machine.marks[-1] = len(stack)
@@ -220,29 +239,57 @@ class TensorReader:
                 raise Rewritten
             if function is None:
                 stack[-1] = ref
-            else:
+            elif inner is None:
                 pairs += (key, ref)
+            else:
+                inner[key] = ref
+                filled += 1
             if self._persistent is not None:
                 shared.place(self._persistent, ref, memo)
+            found = follows(data, pos)
         self.count = count
+        if inner is not None:
+            if len(inner) != filled:
+                raise Rewritten
+            pairs.extend(chain.from_iterable(inner.items()))
+            inner.clear()
         stack += pairs
         return pos
 
 
-def _look_up(
-    memo: dict[bytes, Any],
-    function: object,
-    first: bytes,
-    location: bytes,
-    hooks: bytes,
-    dtype: bytes | None,
+def _define(
+    memo: dict[bytes, Any], function: object, types: bytes, location: bytes, hooks: bytes, dtype: bytes | None
 ) -> Written | None:
-    """What the indexes that tensors have in common stand for; None where the loop makes something else of them."""
-    ordered, place, told = memo.get(hooks), memo.get(location), None if dtype is None else memo.get(dtype)
+    """As ``_look_up``, of what stands there in full, and is put into the memo."""
+    kind, place = KNOWN.get(types[_FIRST_KIND]), location[_FIRST_LOCATION]
+    if type(function) is not GlobalRef or function.build is not build_tensor or dtype is not None:
+        return None
+    if kind is None or location[1] != len(place):
+        return None
+    shared = Written(kind, str(place, "ascii"), None, None, STORAGE_DTYPES.get(kind.name))
+    puts = len(memo) + 4
+    memo[types[13:14]], memo[types[-1:]] = "storage", kind
+    memo[location[-1:]], memo[hooks[-1:]] = shared.location, _ORDERED
+    if len(memo) != puts:
+        raise Rewritten
+    return shared
+
+
+def _look_up(
+    memo: dict[bytes, Any], function: object, types: bytes, location: bytes, hooks: bytes, dtype: bytes | None
+) -> Written | None:
+    """What the GETs that tensors have in common stand for; None where the loop makes something else of them."""
+    second = 2 if types[0] == _BINGET else 5
+    first, kind = memo.get(types[1:second]), memo.get(types[second + 1 :])
+    ordered, place, told = memo.get(hooks[1:]), memo.get(location[1:]), None if dtype is None else memo.get(dtype[1:])
     if type(function) is not GlobalRef or type(ordered) is not GlobalRef or ordered.build is not build_dict:
         return None
-    if memo.get(first) != "storage" or type(place) is not str or (dtype is not None and type(told) is not GlobalRef):
+    if first != "storage" or type(kind) is not GlobalRef or type(place) is not str:
+        return None
+    if dtype is not None and type(told) is not GlobalRef:
         return None
     if function.build is build_tensor:
-        return Written(place, told, None)
-    return Written(place, told, told) if told is not None and function.build is build_tensor_v3 else None
+        return Written(kind, place, told, None, STORAGE_DTYPES.get(kind.name))
+    if told is None or function.build is not build_tensor_v3:
+        return None
+    return Written(kind, place, told, told, dtype_name(told) or STORAGE_DTYPES.get(kind.name))

@@ -29,7 +29,7 @@ class Written(Protocol):
 
     def read_args(self, ref: TensorRef) -> tuple[Any, ...]: ...
 
-    def describe(self, ref: TensorRef, dtype: str | None) -> Tensor | None: ...
+    def describe(self, ref: TensorRef) -> Tensor | None: ...
 
     def spread(self, ref: TensorRef, memo: dict[bytes, Any]) -> None:
         """Puts what the opcodes put into the memo; until then it has ``ref`` in all those places."""
@@ -39,13 +39,12 @@ class TensorRef:
     """A tensor as its rebuild function's arguments ``(storage, offset, size, stride, …)``, unchecked until described.
 
     ``dtype`` is given where the function was told it (``_rebuild_tensor_v3``; a torch name or what the pickle names),
-    else the storage's type says it. Nobody asks for an optimizer's arguments: where ``written`` is there, ``kind`` and
-    ``parts`` are as well, and the arguments are read from them when they are asked for.
+    else the storage's type says it. Nobody asks for an optimizer's arguments: where ``written`` is there, ``parts`` are
+    as well, and the arguments are read from them when they are asked for.
     """
 
-    __slots__ = ("dtype", "given", "kind", "parts", "written")
+    __slots__ = ("dtype", "given", "parts", "written")
 
-    kind: GlobalRef
     parts: tuple[bytes, ...]
 
     def __init__(self, args: tuple[Any, ...], dtype: object = None) -> None:
@@ -158,9 +157,9 @@ def describe(ref: TensorRef, extents: Extents | None = None) -> Tensor | None:
     ``extents`` remembers, by the identity of the tuples, what sizes and strides come to: layers repeat them, and the
     reader makes one tuple of equal ones. It may be used as long as the pickle's data is held.
     """
-    dtype = None if ref.dtype is None else _dtype_name(ref.dtype)
     if ref.written is not None:
-        return ref.written.describe(ref, dtype)
+        return ref.written.describe(ref)
+    dtype = None if ref.dtype is None else dtype_name(ref.dtype)
     args = ref.args
     if len(args) < 4:
         return None
@@ -214,7 +213,8 @@ def _view_start(view: object) -> int | None:
     return None
 
 
-def _dtype_name(dtype: object) -> str | None:
+def dtype_name(dtype: object) -> str | None:
+    """torch's name of a dtype, told as text or as ``torch.float8_e4m3fn``."""
     if type(dtype) is str:
         return dtype
     return dtype.name if type(dtype) is GlobalRef and dtype.module == "torch" else None

@@ -12,7 +12,7 @@ from catalogdb.formats.container import MAX_STORAGES_READ, SMALL_STORAGE, decode
 from catalogdb.formats.pickle_reader import read_pickle
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused, over
 from catalogdb.formats.tensors import ITEM_SIZES, Tensor, TensorRef, describe
-from catalogdb.formats.zip_directory import Directory, Entry, read_directory, read_entry
+from catalogdb.formats.zip_directory import CRC, SIZE, Directory, Entry, read_directory, read_entry
 from catalogdb.limits import Limits
 
 
@@ -58,15 +58,15 @@ class TorchZip:
         Refused where a storage isn't in the zip, or is smaller than the tensor.
         """
         found: list[int | None] = []
-        look_up, prefix, widths = self._directory.checksum_and_size, self._data, ITEM_SIZES
+        look_up, prefix, widths = self._directory.record, self._data, ITEM_SIZES
         for name, (dtype, _, _, _, key, _, extent) in tensors.items():
             if key is None:
                 found.append(None)
                 continue
-            known = look_up(prefix + key)
-            if known is None:
+            record = look_up(prefix + key)
+            if record is None:
                 raise Refused(f"the storage of {name[:80]!r} is missing")
-            crc, size = known
+            crc, size = record[CRC], record[SIZE]
             if extent * widths.get(dtype, 0) > size:
                 raise Refused(f"the tensor {name[:80]!r} is larger than its storage")
             found.append(crc if crc or not size else None)
@@ -83,8 +83,7 @@ class TorchZip:
     def storage_bytes(self, keys: Iterable[str] | None = None) -> int:
         if keys is None:
             return self._directory.size_below(self._data)
-        known = map(self._directory.checksum_and_size, [self._data + key for key in keys])
-        return sum([entry[1] for entry in known if entry is not None])
+        return self._directory.size_of([self._data + key for key in keys])
 
     def storage(self, key: str) -> Entry | None:
         """The entry of a storage, for who wants to read it whole."""
@@ -116,22 +115,25 @@ class TorchZip:
 def _find_stem(directory: Directory) -> str:
     """The one top folder. torch's reader asks for a ``version`` record, so a zip without is not torch's."""
     names = directory.names
-    first = next(iter(names), "")  # torch writes data.pkl first
-    stems = [first[:-9]] if first.endswith("/data.pkl") and first.count("/") == 1 else []
-    prefix = f"{stems[0]}/" if stems else ""
-    if not stems or not (min(names).startswith(prefix) and max(names).startswith(prefix)):  # so do all between, then
-        stems = [name[:-9] for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
-    if not stems:
-        raise Foreign("a zip without data.pkl")
-    stem = stems[0]
+    first, least, most = next(iter(names), ""), min(names, default=""), max(names, default="")
+    stem, _, rest = first.partition("/")
     prefix = f"{stem}/"
+    inside = least.startswith(prefix) and most.startswith(prefix)  # so do all between them, then
+    stems = [stem]
+    if rest != "data.pkl" or not inside:  # torch writes it first
+        stems = [name[:-9] for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
+        if not stems:
+            raise Foreign("a zip without data.pkl")
+        stem = stems[0]
+        prefix = f"{stem}/"
+        inside = least.startswith(prefix) and most.startswith(prefix)
     if f"{prefix}constants.pkl" in names and any(name.startswith(f"{prefix}code/") for name in names):
         raise Foreign("a TorchScript archive")
     if f"{prefix}version" not in names and f"{prefix}.data/version" not in names:
         raise Foreign("a zip with a data.pkl, but without torch's version record")
     if len(stems) > 1:
         raise Refused("the zip has two data.pkl")
-    if not (min(names).startswith(prefix) and max(names).startswith(prefix)):
+    if not inside:
         outside = next(name for name in names if not name.startswith(prefix))
         raise Refused(f"the zip has an entry outside its folder ({outside[:80]!r})")
     if ".." in "/".join(names):

@@ -80,7 +80,7 @@ def _described(refs: dict[str, TensorRef], limits: Limits) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     extents: dict[tuple[int, int], tuple[int, int] | None] = {}
     for name, ref in refs.items():
-        tensor = describe(ref, extents)
+        tensor = describe(ref, extents) if ref.written is None else ref.written.describe(ref)
         if tensor is None:
             raise Refused(f"the tensor {name[:80]!r} can't be understood")
         tensors[name] = tensor

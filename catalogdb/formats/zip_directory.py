@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, KeysView
+from collections.abc import Iterable, Iterator, KeysView
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -45,20 +45,24 @@ class Entry(NamedTuple):
     header_at: int
 
 
-_Record = tuple[int, int, int, int, int, int, int, int, int, int]
+Record = tuple[int, int, int, int, int, int, int, int, int, int]
 """As _CENTRAL unpacks it: signature, flags, method, crc, stored size, size, three lengths, header's place."""
+CRC, SIZE = 3, 5
+"""Where in a record they stand. A CRC-32 is 0 where the writer left it out."""
 
 
 class Directory:
     """The zip's entries by name, in the archive's order; entries are made when they are asked for.
 
-    Names are bytes read as Latin-1, which loses nothing: they are compared, never shown as they stand.
+    Names are bytes read as Latin-1, which loses nothing: they are compared, never shown as they stand. ``record(name)``
+    is an entry's record, None where it isn't there.
     """
 
-    __slots__ = ("_records",)
+    __slots__ = ("_records", "record")
 
-    def __init__(self, records: dict[str, _Record]) -> None:
+    def __init__(self, records: dict[str, Record]) -> None:
         self._records = records
+        self.record = records.get
 
     @property
     def names(self) -> KeysView[str]:
@@ -71,14 +75,13 @@ class Directory:
         _, flags, method, crc, stored, size, _, _, _, header_at = record
         return Entry(name, flags, method, crc, stored, size, header_at)
 
-    def checksum_and_size(self, name: str) -> tuple[int, int] | None:
-        """The same in short: CRC-32 (0 where the writer left it out) and size."""
-        record = self._records.get(name)
-        return None if record is None else (record[3], record[5])
+    def size_of(self, names: Iterable[str]) -> int:
+        """The sizes of those of these entries that are there, in sum."""
+        return sum([record[SIZE] for record in map(self._records.get, names) if record is not None])
 
     def size_below(self, prefix: str) -> int:
         """The sizes of all entries whose names begin with ``prefix``, in sum."""
-        return sum([record[5] for name, record in self._records.items() if name.startswith(prefix)])
+        return sum([record[SIZE] for name, record in self._records.items() if name.startswith(prefix)])
 
 
 def read_directory(source: ByteSource) -> Directory:
@@ -138,9 +141,9 @@ def _end_record_in(tail: bytes) -> int:
     return -1
 
 
-def _parse(table: bytes, count: int, start: int) -> dict[str, _Record]:
+def _parse(table: bytes, count: int, start: int) -> dict[str, Record]:
     """The records, of entries that don't overlap each other nor the directory, which begins at ``start``."""
-    records: dict[str, _Record] = {}
+    records: dict[str, Record] = {}
     unpack, fixed, local, zip64, at = _CENTRAL.unpack_from, _CENTRAL.size, _LOCAL.size, _IN_ZIP64, 0
     text = table.decode("latin-1")
     reached, in_order = 0, True
@@ -152,13 +155,13 @@ def _parse(table: bytes, count: int, start: int) -> dict[str, _Record]:
                 raise Refused("the zip's directory is damaged")
             name_at = at + fixed
             at = name_at + name_len
-            if zip64 in (stored, size, offset):
+            if size != stored or stored == zip64 or offset == zip64:
                 size, stored, offset = _zip64_values(table[at : at + extra_len], size, stored, offset)
                 record = (signature, flags, method, crc, stored, size, name_len, extra_len, comment_len, offset)
+                if size != stored and method == 0:
+                    raise Refused("the zip lies about the size of a stored entry")
             records[text[name_at:at]] = record
             at += extra_len + comment_len
-            if size != stored and method == 0:
-                raise Refused("the zip lies about the size of a stored entry")
             if offset < reached:
                 in_order = False
             reached = offset + local + name_len + stored
@@ -194,7 +197,7 @@ def _zip64_values(extra: bytes, *values: int) -> list[int]:
     return list(values)
 
 
-def _check_overlaps(records: dict[str, _Record]) -> int:
+def _check_overlaps(records: dict[str, Record]) -> int:
     """No entry may reach into the next one: overlapping entries are how zip bombs are made. Where the last one ends."""
     reached = 0
     for _, _, _, _, stored, _, name_len, _, _, header_at in sorted(records.values(), key=_PLACE):

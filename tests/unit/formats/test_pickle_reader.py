@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from catalogdb.formats.pickle_reader import _Reader, as_storage, read_pickle
 from catalogdb.formats.pickle_values import GlobalRef, OpaqueKey, Stub
-from catalogdb.formats.source import Refused
+from catalogdb.formats.source import CutShort, Refused
 from catalogdb.formats.tensor_opcodes import TensorReader
 from catalogdb.formats.tensors import TensorRef, describe
 from catalogdb.limits import DEFAULT
@@ -324,6 +324,25 @@ def test_nearly_all_tensors_are_read_at_one_go() -> None:
         tensors = TensorReader(None, DEFAULT)
         _Reader(data, as_storage, DEFAULT).run(0, tensors)
         assert 4 * 40 - 4 <= tensors.count <= 4 * 40
+
+
+def test_a_files_first_tensor_is_read_at_one_go_too() -> None:
+    tensors = TensorReader(None, DEFAULT)
+    _Reader(training_pickle(1), as_storage, DEFAULT).run(0, tensors)
+    assert tensors.count == 4
+
+
+def test_a_key_that_comes_twice_in_an_optimizers_dict() -> None:
+    data = training_pickle(3)
+    twice = data.replace(b"X\x07\x00\x00\x00exp_avgq", b"X\x04\x00\x00\x00stepq")
+    assert twice != data
+    assert outcome(twice) == outcome(twice, at_one_go=False)
+
+
+def test_a_pickle_that_is_cut_anywhere_is_told_as_cut() -> None:
+    data = training_pickle(2)
+    for end in range(2, len(data)):
+        assert outcome(data[:end]) is outcome(data[:end], at_one_go=False) is CutShort
 
 
 def test_pickles_of_a_few_tensors_and_of_many_are_read_alike() -> None:
