@@ -21,6 +21,7 @@ from catalogdb.discovery import (
     covers,
     fingerprint,
     includes,
+    is_utf8,
     places_of,
 )
 from catalogdb.errors import RootError, UsageError
@@ -156,7 +157,7 @@ class Ingest:
     def rescan_paths(self, paths: Iterable[str]) -> ScanReport:
         """The same for absolute paths of files and folders in known roots, there or gone.
 
-        Raises UsageError for a path in no known root.
+        Raises UsageError for a path in no known root, and for one that isn't UTF-8.
         """
         roots = self._ledger.roots()
         wanted: dict[str, list[str]] = {}
@@ -167,6 +168,8 @@ class Ingest:
                 root = _root_of(path, roots)
             if root is None:
                 raise UsageError(f"{path}: lies in no folder that was scanned; scan that first")
+            if not is_utf8(path):
+                raise UsageError(f"{path!a}: its name isn't UTF-8; rename it to have it in the catalog")
             wanted.setdefault(root, []).append(path[len(root.rstrip("/")) + 1 :])
         reports = [
             self.rescan(root, [place for path in rel for place in places_of(path)], touched=rel)
@@ -189,8 +192,9 @@ class Ingest:
             part = self._ledger.open_part(path)
             root = Root(part.id, part.path, "")
             top = path, _identity(path)
-            places = [Place(_below(part, folder), depth) for folder, depth in wanted]
-            if not self._rescan_places(root, top, places, [_below(part, each) for each in touched], tally, readers):
+            places = [Place(_below(part, folder), depth) for folder, depth in wanted if is_utf8(folder)]
+            paths = [_below(part, each) for each in touched if is_utf8(each)]
+            if not self._rescan_places(root, top, places, paths, tally, readers):
                 tally.counts.clear()
                 self._scan_root(path, tally, readers)
         return report()
@@ -525,7 +529,7 @@ def _below(root: Root, rel_path: str) -> str:
 def _led_nowhere(batch: _Batch) -> Iterator[Problem]:
     """Links whose target went after the walk had seen it: its return is theirs."""
     for (candidate, _, _), reading in zip(batch.changed, batch.readings, strict=True):
-        if reading.header_state is None and candidate.link_target is not None and Path(candidate.path).is_symlink():
+        if reading.header_state is None and candidate.link_target is not None and os.path.islink(candidate.path):  # noqa: PTH114 - never raises
             yield Problem(candidate.path, None, LEADS_NOWHERE)
 
 

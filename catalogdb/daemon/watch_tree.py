@@ -19,7 +19,7 @@ from operator import or_
 from watchdog.observers.inotify_c import CallbackId, InotifyConstants, InotifyEvent, InotifyFD, Mask, WatchDescriptor
 
 from catalogdb.daemon.hints import Hints
-from catalogdb.discovery import HYDRA_FOLDER, passed_over
+from catalogdb.discovery import HYDRA_FOLDER, is_folder, passed_over
 
 MASK = Mask(
     reduce(
@@ -239,6 +239,6 @@ def _folders_in(path: str) -> set[str] | None:
     """The names of those that are wanted; None where the folder can't be listed."""
     try:
         with os.scandir(path) as entries:
-            return {entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and is_wanted(entry.name)}
+            return {entry.name for entry in entries if is_folder(entry) and is_wanted(entry.name)}
     except OSError:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from catalogdb.discovery.entries import is_folder, is_utf8
 from catalogdb.discovery.folder import DOCUMENT_SUFFIXES, PLAIN_CONFIGS, stamp_of
 from catalogdb.discovery.identity import fingerprint
 from catalogdb.discovery.parts import find_parts
@@ -24,6 +25,8 @@ __all__ = [
     "find_parts",
     "fingerprint",
     "includes",
+    "is_folder",
+    "is_utf8",
     "passed_over",
     "places_of",
     "stamp_of",

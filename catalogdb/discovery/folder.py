@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 
+from catalogdb.discovery.entries import is_folder, is_utf8
 from catalogdb.layouts import all_marks, layouts_with
 from catalogdb.layouts.base import run_of
 from catalogdb.layouts.hydra import hydra_home
@@ -126,12 +127,14 @@ class Folder:
     def take(self, entries: Iterable[os.DirEntry[str]]) -> None:
         """Remembers what matters of a listing."""
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
+            if is_folder(entry):
                 self.add_folder(entry.name)
             else:
                 self.add(entry)
 
     def add_folder(self, name: str) -> None:
+        if not is_utf8(name):
+            return
         self._folders.append(name)
         mark = all_marks().of(name)
         if mark is not None:
@@ -148,8 +151,13 @@ class Folder:
         return self._marks or ()
 
     def add(self, entry: os.DirEntry[str]) -> None:
-        """Remembers a file that may be a sidecar, a config, a marker, or of use to a layout."""
+        """Remembers a file that may be a sidecar, a config, a marker, or of use to a layout.
+
+        One whose name isn't UTF-8 can be no row's source.
+        """
         name = entry.name
+        if not is_utf8(name):
+            return
         mark = all_marks().of(name)
         if mark is not None:
             self._documents[name] = entry

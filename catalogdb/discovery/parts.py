@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from catalogdb.discovery.entries import is_folder
 from catalogdb.discovery.folder import stamp_of
 from catalogdb.folders import FolderKind, has_ranks, kind_of_folder, may_be_checkpoint, owns_file, owns_folder
 from catalogdb.records import Stamp
@@ -30,7 +31,7 @@ def find_parts(path: str, name: str, entries: Sequence[os.DirEntry[str]]) -> Par
     """
     if not may_be_checkpoint([entry.name for entry in entries]):
         return None
-    inner = frozenset([entry.name for entry in entries if entry.is_dir()])
+    inner = frozenset([entry.name for entry in entries if is_folder(entry, follow_links=True)])
     kind = kind_of_folder(name, frozenset([entry.name for entry in entries]) - inner, inner)
     if kind is None:
         return None
@@ -71,18 +72,20 @@ def _below(path: str, prefix: str) -> Iterator[tuple[str, Stamp]]:
         entries = list(listing)
     for entry in entries:
         name = f"{prefix}/{entry.name}"
-        if entry.is_dir(follow_symlinks=False):
+        if is_folder(entry):
             yield from _below(entry.path, name)
         elif (stamp := _stamp(entry)) is not None:
             yield name, stamp
 
 
 def _stamp(entry: os.DirEntry[str]) -> Stamp | None:
-    """None for what isn't there any more, and for what is no regular file."""
+    """None for what isn't there any more, for a link that leads nowhere, and for what is no regular file."""
     try:
         status = entry.stat()
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) or os.path.islink(entry.path):
+            return None
+        raise
     return stamp_of(status) if stat.S_ISREG(status.st_mode) else None
 
 

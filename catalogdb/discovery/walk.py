@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple
 
+from catalogdb.discovery.entries import is_folder, is_utf8
 from catalogdb.discovery.folder import INT64_MAX, PLAIN_CONFIGS, Folder, stamp_of
 from catalogdb.discovery.parts import Parts, find_parts
 from catalogdb.errors import RootError
@@ -236,12 +237,12 @@ class Walk:
         for entry in entries:
             name = entry.name
             if name.endswith(suffixes):
-                if not entry.is_dir(follow_symlinks=False):
+                if not is_folder(entry):
                     found.append(entry)
                     continue
-            elif not entry.is_dir(follow_symlinks=False):
+            elif not is_folder(entry):
                 folder.add(entry)
-                if entry.is_symlink() and entry.is_dir() and not passed_over(name):
+                if is_folder(entry, follow_links=True) and not passed_over(name):
                     self._folder_links.append((entry.path, prefix + name, folder))
                 continue
             folder.add_folder(name)
@@ -274,7 +275,7 @@ class Walk:
                 first = self._hard_links.setdefault(key, rel_path)
                 target = None if first == rel_path else self._prefix + first
         except OSError as error:
-            broken = entry.is_symlink() and isinstance(error, FileNotFoundError)
+            broken = isinstance(error, FileNotFoundError) and os.path.islink(entry.path)
             if broken or not isinstance(error, FileNotFoundError):
                 reason = LEADS_NOWHERE if broken else f"can't be read: {error.strerror}"
                 self.problems.append(Problem(entry.path, None, reason))
@@ -312,17 +313,6 @@ def name_beside(real: str, link: str) -> str | None:
     """The name of what a symbolic link ends at, where that lies in the link's own folder."""
     folder, _, name = real.rpartition("/")
     return name if folder == os.path.realpath(os.path.dirname(link)).rstrip("/") else None
-
-
-def is_utf8(path: str) -> bool:
-    """False for a name with bytes that are no text: SQLite keeps text only."""
-    if path.isascii():
-        return True
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def passed_over(name: str) -> bool:

@@ -91,8 +91,15 @@ def _sizes(path: str) -> dict[str, int]:
         for entry in entries:
             if len(sizes) == MAX_FILES:
                 break
-            sizes[entry.name] = entry.stat().st_size if entry.is_file() else -1
+            sizes[entry.name] = _size(entry)
     return sizes
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size if entry.is_file() else -1
+    except OSError:  # it went, or is a link in circles
+        return -1
 
 
 def _read_dcp(path: str, sizes: Mapping[str, int], read_header: ReadHeader, limits: Limits) -> CheckpointHeader:

@@ -256,6 +256,15 @@ def test_paths_that_no_scan_has_seen(tmp_path: Path, root: Path) -> None:
         assert catalog.count() == 6, "what can't be looked at isn't missing"
 
 
+def test_a_path_that_is_no_utf8(root: Path) -> None:
+    path = root / "a" / os.fsdecode(b"\xff.ckpt")
+    path.write_bytes(b"")
+    with Catalog.open("sqlite://", settings=Settings(url="sqlite://")) as catalog:
+        catalog.scan(root, use_wandb=False)
+        with pytest.raises(UsageError, match="isn't UTF-8"):
+            catalog.ingest(path)
+
+
 def test_folders_that_are_one_checkpoint(tmp_path: Path, tree: Tree) -> None:
     """A part that changes, a part's folder, the sidecar beside the folder, a link to it; until it's one no more."""
     root = tmp_path / "runs"

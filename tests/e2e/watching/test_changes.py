@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import time
@@ -244,3 +245,15 @@ def test_the_root_is_away_for_a_moment_while_changes_wait(root: Path, tmp_path: 
             put(root / f"later-{step}" / "last.ckpt", checkpoint(step))
             wait_until(partial(shows, watcher, f"later-{step}/last.ckpt", step), what="it watches on")
         watcher.assert_true()
+
+
+def test_names_that_the_catalog_or_the_disk_cannot_follow(root: Path) -> None:
+    """A link in a circle, and names that aren't UTF-8, are in nobody's way."""
+    with watching(root, root.parent / "catalog.db") as watcher:
+        (root / "latest").symlink_to("latest")
+        folder = root / os.fsdecode(b"folder-\xff")
+        for path in (root / os.fsdecode(b"log-\xfe.txt"), root / os.fsdecode(b"\xff.ckpt"), folder / "x.ckpt"):
+            put(path, checkpoint(1))
+        put(root / "x.ckpt", checkpoint(2))
+        wait_until(lambda: shows(watcher, "x.ckpt", 2))
+        assert not watcher.facts("failed")

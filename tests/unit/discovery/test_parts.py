@@ -187,6 +187,16 @@ def test_linked_parts_count_with_their_size(tmp_path: Path) -> None:
     assert not walked.problems
 
 
+@pytest.mark.parametrize("target", ["self", "z" * 300])
+def test_a_link_that_cannot_be_followed_is_no_part(tmp_path: Path, target: str) -> None:
+    lay_out(tmp_path, *TRAINER)
+    whole, _ = walk(tmp_path)
+    (tmp_path / "checkpoint-500" / "self").symlink_to(target)
+    candidates, walked = walk(tmp_path)
+    assert candidates["checkpoint-500"].parts == whole["checkpoint-500"].parts
+    assert not walked.problems
+
+
 def test_parts_that_may_not_be_read_leave_the_row_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lay_out(tmp_path, *TRAINER, f"checkpoint-500/global_step500/{MODEL}", "x.ckpt")
     scandir = os.scandir

@@ -224,6 +224,34 @@ def test_a_name_that_is_no_utf8_is_a_problem_not_a_crash(tmp_path: Path) -> None
     assert all("UTF-8" in problem.reason for problem in walked.problems)
 
 
+def test_a_document_whose_name_is_no_utf8_is_no_source(tmp_path: Path) -> None:
+    lay_out(tmp_path, "run/x.ckpt", "run/events.out.tfevents.1", os.fsdecode(b"run/events.out.tfevents.2.\xff"))
+    found, walked = walk(tmp_path)
+    assert [source.path for source in found["run/x.ckpt"].sources] == [str(tmp_path / "run/events.out.tfevents.1")]
+    assert not walked.problems
+
+
+ENDLESS = "self", "z" * 300
+"""Where a link leads that the disk can't follow: in a circle, and to a name that is too long."""
+
+
+@pytest.mark.parametrize("target", ENDLESS)
+def test_a_link_that_cannot_be_followed_hides_nothing(tmp_path: Path, target: str) -> None:
+    lay_out(tmp_path, "a.ckpt", "m.safetensors", "b/c.ckpt")
+    (tmp_path / "self").symlink_to(target)
+    found, walked = walk(tmp_path)
+    assert sorted(found) == ["a.ckpt", "b/c.ckpt", "m.safetensors"]
+    assert not walked.problems
+
+
+def test_a_checkpoint_that_is_a_link_in_a_circle_is_a_problem(tmp_path: Path) -> None:
+    lay_out(tmp_path, "a.ckpt")
+    (tmp_path / "last.ckpt").symlink_to("last.ckpt")
+    found, walked = walk(tmp_path)
+    assert list(found) == ["a.ckpt"]
+    assert [problem.path for problem in walked.problems] == [str(tmp_path / "last.ckpt")]
+
+
 def test_a_link_to_a_name_that_is_no_utf8(tmp_path: Path) -> None:
     """The target can't be written down; the link itself has a good name."""
     name = os.fsdecode(b"bad-\xff")

@@ -294,6 +294,12 @@ def test_a_hugging_face_trainer_checkpoint(tmp_path: Path) -> None:
     assert len(header.tensors) == 2
 
 
+def test_a_link_in_a_circle_is_no_part(tmp_path: Path) -> None:
+    folder = trainer_folder(tmp_path)
+    (folder / "self").symlink_to("self")
+    assert read_header(str(folder)).state == "ready"
+
+
 def test_part_of_an_epoch_is_no_epoch(tmp_path: Path) -> None:
     header = read_header(str(trainer_folder(tmp_path, epoch=1.5, global_step=499, best_metric=float("nan"))))
     assert (header.epoch, header.global_step, header.metrics) == (None, 499, {})
