@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,9 +80,11 @@ def command(
         given.say(f"watching in the background, process {pid}; its log is {log}")
         write_line(str(pid))
         return
-    options = WatchOptions(tuple(paths), poll=poll, once=once, use_wandb=not no_wandb, command=command_line)
+    options = WatchOptions(
+        tuple(paths), poll=poll, once=once, use_wandb=not no_wandb, command=command_line, pid_file=pid_file
+    )
     _start_logging(given, log_format)
-    with _pid_file(pid_file), progress_bar(wanted=not given.quiet) as on_progress:
+    with progress_bar(wanted=not given.quiet) as on_progress:
         watcher = Watcher(
             options,
             settings,
@@ -123,17 +122,3 @@ def _start_logging(given: Globals, style: str) -> None:
     logger.handlers[:] = [handler]
     logger.propagate = False
     logger.setLevel(logging.ERROR if given.quiet else logging.DEBUG if given.verbose else logging.INFO)
-
-
-@contextmanager
-def _pid_file(path: Path | None) -> Iterator[None]:
-    if path is None:
-        yield
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{os.getpid()}\n", encoding="ascii")
-    try:
-        yield
-    finally:
-        with suppress(FileNotFoundError):
-            path.unlink()

@@ -21,6 +21,7 @@ ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=5
+TimeoutStartSec=infinity
 TimeoutStopSec=10
 WatchdogSec=120
 Nice=5

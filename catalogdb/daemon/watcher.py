@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from types import FrameType
 
 from catalogdb.daemon.announce import Announcer
@@ -21,6 +22,7 @@ from catalogdb.daemon.facts import tell
 from catalogdb.daemon.hints import Hints
 from catalogdb.daemon.hooks import Hook
 from catalogdb.daemon.observing import observing
+from catalogdb.daemon.pid_file import PidFile
 from catalogdb.daemon.roots import WatchedRoot
 from catalogdb.daemon.service import Notifier
 from catalogdb.daemon.session import Session
@@ -38,13 +40,15 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """``roots`` are absolute, real and there. ``command`` is told of each event."""
+    """``roots`` are absolute, real and there. ``command`` is told of each event. ``pid_file`` is there while
+    it holds its lease."""
 
     roots: tuple[str, ...]
     poll: bool = False
     once: bool = False
     use_wandb: bool = True
     command: str | None = None
+    pid_file: Path | None = None
 
 
 class Watcher:
@@ -63,6 +67,7 @@ class Watcher:
         self._reload = reload
         self._draw = on_progress
         self._notifier = Notifier(environ)
+        self._pid_file = PidFile(options.pid_file)
         self._hook = Hook(options.command) if options.command else None
         self._announcer = Announcer(self._hook)
         self._hints = Hints()
@@ -83,20 +88,23 @@ class Watcher:
     def run(self) -> ScanReport | None:
         """Until a signal asks it to leave. Returns the report of the first look where that is all (``once``).
 
-        Raises AlreadyWatched, DatabaseError and RootError as far as they show before it watches, and what ends it.
+        Raises AlreadyWatched, DatabaseError, RootError and OSError as far as they show before it watches, and what ends
+        it; KeyboardInterrupt where a signal cut the first look short, and that would have been all.
         """
         with self._signals() as wakeup:
             self._session.open()
             try:
+                self._pid_file.write()
                 if self._hook is not None:
                     self._hook.start()
                 report = self._first_look()
                 if self._options.once:
                     return report
-                if not self._asked:
+                if not self._is_asked_to_leave():
                     self._watch(wakeup)
             except Stopped:
-                pass
+                if self._options.once:
+                    raise KeyboardInterrupt from None
             finally:
                 self._leave()
         if self._worker.failure is not None:
@@ -144,6 +152,7 @@ class Watcher:
         thread.join(LEAVE_SECONDS)
         if thread.is_alive():
             tell("leaving", level=logging.WARNING, message="the batch in hand takes too long and is dropped")
+            self._pid_file.remove()
             os._exit(0)  # each batch is a transaction: what isn't written is found by the next look
 
     def _leave(self) -> None:
@@ -155,6 +164,7 @@ class Watcher:
             with suppress(DatabaseError):
                 self._session.release()
         self._session.close()
+        self._pid_file.remove()
         tell("left")
 
     # -- in between ----------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -18,7 +19,9 @@ import psutil
 import pytest
 
 from catalogdb.catalog import Catalog
+from catalogdb.daemon import Watcher, WatchOptions
 from catalogdb.daemon.clocks import JUMP_SECONDS
+from catalogdb.records import Progress
 from catalogdb.settings import Settings
 from tests.e2e.watching.harness import Watching, checkpoint, put, rows_of, sidecar, wait_until, watching
 
@@ -155,6 +158,51 @@ def test_a_detached_one(root: Path, database: Path) -> None:
     assert " left" in log.read_text()
 
 
+def test_its_pid_file_is_its_own(root: Path, database: Path) -> None:
+    pid_file = database.with_name("watch.pid")
+    with watching(root, database, "--pid-file", str(pid_file)) as watcher:
+        assert run("watch", root, "--db", database, "--pid-file", pid_file).returncode == 3
+        assert int(pid_file.read_text()) == watcher.process.pid
+    assert not pid_file.exists()
+
+
+def signalled(root: Path, database: Path, number: signal.Signals, *, once: bool = False) -> Watcher:
+    """A watcher that gets a signal in the middle of its first look."""
+    settings = Settings(url=f"sqlite:///{database}")
+    sent: list[Progress] = []
+
+    def send(progress: Progress) -> None:
+        if not sent:
+            sent.append(progress)
+            os.kill(os.getpid(), number)
+
+    options = WatchOptions((str(root),), use_wandb=False, once=once)
+    return Watcher(options, settings, reload=lambda: settings, on_progress=send)
+
+
+def test_a_first_look_that_was_all_and_is_interrupted(root: Path, database: Path) -> None:
+    put(root / "a.ckpt", checkpoint(1))
+    with pytest.raises(KeyboardInterrupt):
+        signalled(root, database, signal.SIGINT, once=True).run()
+
+
+def test_sighup_during_the_first_look_does_not_end_it(
+    root: Path, database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(root / "a.ckpt", checkpoint(1))
+    caplog.set_level(logging.INFO, "catalogdb.watch")
+    watcher = signalled(root, database, signal.SIGHUP)
+    read_again = watcher._read_again
+
+    def leave() -> None:
+        read_again()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(watcher, "_read_again", leave)
+    watcher.run()
+    assert "watching" in [record.fact["event"] for record in caplog.records]  # type: ignore[attr-defined]
+
+
 def test_events_are_told_to_a_command(root: Path, database: Path, tmp_path: Path) -> None:
     told = tmp_path / "told"
     with watching(root, database, "--exec", f"cat >> {told}; echo noise") as watcher:
@@ -282,6 +330,7 @@ def test_the_unit_runs_this_command(root: Path, database: Path) -> None:
     assert ended.returncode == 0
     lines = ended.stdout.splitlines()
     assert "Type=notify" in lines
+    assert "TimeoutStartSec=infinity" in lines, "it is ready after its first look, however long that takes"
     (start,) = [line for line in lines if line.startswith("ExecStart=")]
     assert f"-m catalogdb watch {root} --exec 'mail me'" in start
     assert not database.exists()
