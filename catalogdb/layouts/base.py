@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from catalogdb.layouts.names import Claim, claims_of
+from catalogdb.layouts.names import STEPS, Claim, claims_of, numbers_of
 from catalogdb.metric_files.forms import is_event_file
 from catalogdb.records import CheckpointHeader, Mode, SourceRole, Stamp
 
@@ -61,6 +61,10 @@ class Position(NamedTuple):
     ``epoch`` is 0-based: the epoch that the weights were last trained in. ``stated_epoch`` is what the file states
     where that is another number, and ``key`` the place where it does. ``row`` and ``row_epoch`` are the step and the
     0-based epoch under which training logged the metrics of this state.
+
+    Rows of the epoch that state no step are those of its end. ``whole`` is False where the checkpoint may have been
+    written before; ``from_zero`` says that nothing but its own number tells how it counts: such rows count only in a
+    file that counts from 0 as well.
     """
 
     epoch: int | None = None
@@ -69,6 +73,8 @@ class Position(NamedTuple):
     key: str = "epoch"
     row: int | None = None
     row_epoch: int | None = None
+    whole: bool = True
+    from_zero: bool = False
 
 
 class Monitor(NamedTuple):
@@ -175,5 +181,23 @@ def event_files(folder: Listing) -> list[str]:
 
 def of_header(seen: Seen) -> Position:
     """The counters as the file states them, for frameworks that count epochs from 0 and log under the same step."""
-    header = seen.header
-    return Position(header.epoch, header.global_step, row=header.global_step, row_epoch=header.epoch)
+    epoch, step = seen.header.epoch, seen.header.global_step
+    return Position(epoch, step, row=step, row_epoch=epoch, whole=step is None)
+
+
+def of_a_loop(seen: Seen) -> Position:
+    """The same for a training loop of one's own, whose habits only the file and its name tell.
+
+    Many store the number of epochs done, and call the file by the epoch's index (``github.com/facebookresearch/dino``,
+    ``main_dino.py``: 1 in ``checkpoint0000.pth``): then the epoch isn't proven, and what is stated is kept as that. A
+    step, or a name with another number than the epoch's, tells that it may have been saved within its epoch.
+    """
+    header, named = seen.header, numbers_of(seen.name)
+    stated, step = header.epoch, header.global_step
+    if stated is None:
+        return of_header(seen)
+    if named.others == {stated - 1}:
+        return Position(None, step, stated_epoch=stated, row=step)
+    by_steps = step is not None or not STEPS.isdisjoint(header.scalars)
+    is_named = named.others == {stated} if by_steps else not named.others or stated in named.others
+    return Position(stated, step, row=step, row_epoch=stated, whole=is_named and not named.steps, from_zero=True)

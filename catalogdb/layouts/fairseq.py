@@ -39,7 +39,8 @@ class Fairseq(Habits):
             step = int(saved[3])
         if not number:
             return Position(None, step, row=step)
-        return Position(number - 1, step, number, "extra_state.train_iterator.epoch", step, number - 1)
+        key = "extra_state.train_iterator.epoch"
+        return Position(number - 1, step, number, key, row=step, row_epoch=number - 1, whole=False)
 
     def monitor(self, seen: Seen) -> Monitor | None:
         """``loss`` is the validation's, here ``val_loss`` as in the checkpoint."""

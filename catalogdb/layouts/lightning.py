@@ -56,7 +56,7 @@ class Lightning(Habits):
         row = header.progress.row if header.progress is not None else None
         if row is None and step:
             row = step - 1
-        return Position(epoch, step, row=row, row_epoch=epoch)
+        return Position(epoch, step, row=row, row_epoch=epoch, whole=False)
 
 
 def _loggers(run: Listing) -> Iterator[Listing]:

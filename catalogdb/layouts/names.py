@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Claim = Literal["best", "last"]
 IS_BEST: frozenset[Claim] = frozenset({"best"})
@@ -25,6 +25,14 @@ _BEGUN = re.compile(r"[-_ ,][A-Za-z]\w*$")
 _SEPARATORS = "-_ ,/"
 COUNTERS = frozenset({"epoch", "step", "global_step", "iter", "iteration", "consumed_samples", "v", "version", "fold"})
 """Names that are no metrics."""
+
+STEPS = frozenset(
+    {"step", "steps", "iter", "iters", "iteration", "iterations", "it", "itr", "batch", "batch_idx", "batch_index"}
+)
+"""Words and keys for what is counted within an epoch, or over all of them."""
+
+_EPOCHS = frozenset({"", "epoch", "epochs", "ep", "e", "checkpoint", "ckpt", "ckp", "model", "net", "best", "last"})
+_NUMBER = re.compile(r"([A-Za-z]*)[-_= ]*(?<![\d.])(\d{1,12})(?!\.?\d)")
 
 _LABELS = re.compile(r"^(?:(?:best|last|latest|model|checkpoint|ckpt|final|top|ep)[-_ ]+)+", re.IGNORECASE)
 _LAST = re.compile(
@@ -112,6 +120,26 @@ def _own_name(raw: str) -> str | None:
     if inner and inner[-1].lower() in {"epoch", "step", "iter"}:
         return inner[-1].lower()
     return name if re.fullmatch(r"[A-Za-z][\w@./+() -]{0,120}", name) else None
+
+
+class Numbers(NamedTuple):
+    """Whole numbers in a name: of steps, and others that may be its epoch."""
+
+    steps: frozenset[int]
+    others: frozenset[int]
+
+
+@lru_cache(maxsize=8192)
+def numbers_of(name: str) -> Numbers:
+    """Of ``checkpoint0003.pth``, ``model_3.pt``, ``e3_it500.pt``: what stands behind a word for an epoch, a checkpoint
+    or a step, or behind no word at all. ``resnet50`` and ``acc_0.81`` state none."""
+    steps, others = set(), set()
+    for word, number in _NUMBER.findall(stem_of(name)):
+        if word.lower() in STEPS:
+            steps.add(int(number))
+        elif word.lower() in _EPOCHS:
+            others.add(int(number))
+    return Numbers(frozenset(steps), frozenset(others))
 
 
 @lru_cache(maxsize=8192)

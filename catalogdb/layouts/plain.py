@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, event_files, run_of
+from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Position, Seen, event_files, of_a_loop, run_of
 from catalogdb.metric_files.forms import EVENTS
 
 ARGUMENTS = ("args.yaml", "opt.yaml", "args.json", "opt.json", "params.json", "config.json")
@@ -39,6 +39,9 @@ class Plain(Habits):
             for place in (*places, *_event_folders(run)):
                 for name in event_files(place):
                     yield Dependency("metrics", place, name)
+
+    def position(self, seen: Seen) -> Position:
+        return of_a_loop(seen)
 
 
 def _event_folders(run: Listing) -> Iterator[Listing]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Monitor, Position, Seen
+from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Monitor, Position, Seen, of_a_loop
 from catalogdb.layouts.names import number_in
 
 SUMMARY = "summary.csv"
@@ -37,6 +37,8 @@ class Timm(Habits):
 
     def position(self, seen: Seen) -> Position:
         stated = seen.header.epoch
+        if seen.header.framework is None and stated is not None:
+            return of_a_loop(seen)
         epoch = stated if stated is not None else number_in(EPOCH, seen.name)
         whole = not seen.name.startswith(RECOVERY)
         return Position(epoch, seen.header.global_step, row_epoch=epoch if whole else None)

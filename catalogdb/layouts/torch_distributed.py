@@ -25,4 +25,4 @@ class TorchDistributed(Habits):
     def position(self, seen: Seen) -> Position:
         found = STEP.fullmatch(seen.name)
         step = seen.header.global_step if seen.header.global_step is not None else found and int(found[1])
-        return Position(seen.header.epoch, step, row=step, row_epoch=seen.header.epoch)
+        return Position(seen.header.epoch, step, row=step, row_epoch=seen.header.epoch, whole=False)

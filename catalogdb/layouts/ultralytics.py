@@ -10,7 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Monitor, Position, Seen, run_of
+from catalogdb.layouts.base import (
+    Dependency,
+    Guide,
+    Habits,
+    Listing,
+    Monitor,
+    Position,
+    Seen,
+    of_a_loop,
+    run_of,
+)
 from catalogdb.layouts.names import number_in
 
 RESULTS = "results.csv"
@@ -40,7 +50,10 @@ class Ultralytics(Habits):
                 yield Dependency("params", run, "args.yaml")
 
     def position(self, seen: Seen) -> Position:
+        """YOLOv5's files state no framework, and its epochs begin with 0 everywhere; so do loops of one's own."""
         stated = seen.header.epoch
+        if seen.header.framework is None and stated is not None:
+            return of_a_loop(seen)
         epoch = stated if stated is not None else number_in(EPOCH, seen.name)
         return Position(epoch, None, row_epoch=epoch)
 

@@ -91,6 +91,10 @@ class CsvFile(LineFile):
         self.index.add(step, epoch - self._base if epoch >= self._base else UNKNOWN, offset)
 
     @property
+    def counts_from_zero(self) -> bool:
+        return self._base == 0 and super().counts_from_zero
+
+    @property
     def names(self) -> Collection[str]:
         return [name for name in self._columns if name not in COUNTERS]
 

@@ -24,13 +24,18 @@ MAX_KEPT = 32 << 20
 
 class Asked(NamedTuple):
     """Whose metrics are asked for. ``row`` and ``row_epoch`` are the step and the 0-based epoch under which training
-    logs the metrics of this state; ``global_step`` and ``epoch`` are the checkpoint's own."""
+    logs the metrics of this state; ``global_step`` and ``epoch`` are the checkpoint's own.
+
+    ``whole``: it was written when its epoch had ended, so that rows which state no step are its as well. ``from_zero``:
+    nothing but its own number says how it counts, so that they are only in a file that counts from 0."""
 
     name: str
     row: int | None = None
     row_epoch: int | None = None
     global_step: int | None = None
     epoch: int | None = None
+    whole: bool = True
+    from_zero: bool = False
 
 
 class MetricFile(Protocol):
@@ -71,18 +76,22 @@ class LineIndex:
         self.epochs.extend(epochs)
         self.offsets.extend(offsets)
 
-    def lines_of(self, step: int | None, epoch: int | None) -> list[int]:
-        """Offsets of the lines of a step that aren't of another epoch, and of lines without a step of an epoch."""
+    def lines_of(self, step: int | None, epoch: int | None, *, whole: bool = True) -> list[int]:
+        """Offsets of the lines of a step that aren't of another epoch, and, of a ``whole`` epoch, of its lines without
+        a step."""
         found = []
         if step is not None:
             for place in self._places("steps", step):
                 if epoch is None or self.epochs[place] in (UNKNOWN, epoch):
                     found.append(place)
-        if epoch is not None:
+        if epoch is not None and whole:
             for place in self._places("epochs", epoch):
                 if step is None or self.steps[place] == UNKNOWN:
                     found.append(place)
         return [self.offsets[place] for place in sorted(found)]
+
+    def has_epoch(self, epoch: int) -> bool:
+        return bool(self._places("epochs", epoch))
 
     def _places(self, name: str, wanted: int) -> list[int]:
         column: array[int] = getattr(self, name)
@@ -184,8 +193,14 @@ class LineFile:
     def counters(self, name: str) -> Mapping[str, int]:
         return {}
 
+    @property
+    def counts_from_zero(self) -> bool:
+        """Whether it has a row of an epoch 0."""
+        return self.index.has_epoch(0)
+
     def at(self, asked: Asked) -> Row:
-        offsets = self.index.lines_of(asked.row, asked.row_epoch)
+        whole = asked.whole and (not asked.from_zero or self.counts_from_zero)
+        offsets = self.index.lines_of(asked.row, asked.row_epoch, whole=whole)
         if not offsets:
             return {}
         if self._content is not None:

@@ -144,7 +144,15 @@ class Beside:
         name = candidate.path.rpartition("/")[2]
         for source in candidate.sources:
             if source.role == "metrics":
-                asked = Asked(name, position.row, position.row_epoch, position.global_step, position.epoch)
+                asked = Asked(
+                    name,
+                    position.row,
+                    position.row_epoch,
+                    position.global_step,
+                    position.epoch,
+                    position.whole,
+                    position.from_zero,
+                )
                 try:
                     yield source, self._metrics.look(source, asked)
                 except ResolverError as error:

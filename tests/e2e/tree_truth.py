@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -203,7 +204,7 @@ class Truth:
             "config_path": {str(self.tree.disk(self.config_path))} if self.config_path else set(),
             "wandb_run_id": {"abc123de"} if run.with_phase else set(),
             "claims": {label for label in ("best", "last") if Path(self.path).name.startswith(label)},
-            "stated_epoch": set(),
+            "stated_epoch": {save.epoch} if self._may_count_epochs_done() else set(),
             **{
                 name: {save.metrics.get(HEADLINES[name]), save.metrics.get(cleval.get(name, ""))} - {None}
                 | ({row.metrics.get(HEADLINES[name])} if "=" in row.provenance.get(name, {}).get("key", "") else set())
@@ -224,7 +225,7 @@ class Truth:
             told = {name for name, place in SIDECAR_PLACES.items() if self.sidecar[place] is not _ABSENT}
             needed |= told if self.believed else told - set(OF_THE_STEP)
         if self.header is not None:
-            needed |= self.header.tells
+            needed |= self.header.tells - ({"epoch"} if self._may_count_epochs_done() else set())
             if self.header.kind == "lightning" and self._keeper_is_clear():
                 needed |= {"monitor"} | ({"monitor_mode"} if self.sidecar is None else set())
             if self.run.cleval and self.header.kind in ("lightning", "weights"):
@@ -240,6 +241,11 @@ class Truth:
             needed.add("architecture")
         told_by_path = telling_parts(self.path)
         return needed | {name for name in ("architecture", "backbone") if self.run.fields[name] in told_by_path}
+
+    def _may_count_epochs_done(self) -> bool:
+        """A name with a number that is one lower than the header's epoch: which of the two it is isn't told."""
+        number = re.fullmatch(r"(?:model_|checkpoint)(\d+)", self.first_name.rpartition("/")[2].partition(".")[0])
+        return number is not None and int(number[1]) == self.save.epoch - 1
 
     def _keeper_in_header(self) -> bool:
         return self.header is not None and self.header.kind == "lightning"

@@ -1,0 +1,79 @@
+"""Training loops of one's own: a row of an epoch counts only where it is proven that it is this file's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from catalogdb import Catalog
+
+FIVE = range(5)
+LOG = "".join(json.dumps({"train_loss": 9.0 - n, "test_acc": n / 8, "epoch": n}) + "\n" for n in FIVE)
+FROM_0 = "epoch,val_acc\n" + "".join(f"{n},{n / 8}\n" for n in FIVE)
+FROM_1 = "epoch,val_acc\n" + "".join(f"{n + 1},{n / 8}\n" for n in FIVE)
+
+
+def metrics_of(root: Path, name: str, counters: dict[str, int], beside: dict[str, str]) -> tuple[Any, Any, Any]:
+    """Epoch, stated epoch and metrics of one checkpoint beside these files."""
+    torch.save({"model": {"w": torch.zeros(2)}, **counters}, root / name)
+    for file, text in beside.items():
+        (root / file).write_text(text, encoding="utf-8")
+    with Catalog.open("sqlite://") as catalog:
+        assert catalog.scan(root).problems == ()
+        (row,) = catalog.search("", max_results=None)
+    return row.epoch, row.stated_epoch, row.metrics
+
+
+@pytest.mark.parametrize("name", ["checkpoint0003.pth", "model_3.pt", "epoch_3_acc_0.81.pt", "best.pt", "resnet50.pth"])
+@pytest.mark.parametrize(("file", "text"), [("log.txt", LOG), ("metrics.csv", FROM_0), ("results.csv", FROM_0)])
+def test_of_a_log_that_counts_from_0_the_row_of_the_file_s_epoch(
+    tmp_path: Path, name: str, file: str, text: str
+) -> None:
+    metric = "test_acc" if file == "log.txt" else "val_acc"
+    epoch, _, metrics = metrics_of(tmp_path, name, {"epoch": 3}, {file: text})
+    assert (epoch, metrics[metric]) == (3, 3 / 8)
+
+
+@pytest.mark.parametrize("file", ["results.csv", "metrics.csv", "summary.csv"])
+def test_a_log_that_counts_from_1_may_count_otherwise_than_the_file(tmp_path: Path, file: str) -> None:
+    assert metrics_of(tmp_path, "model_3.pt", {"epoch": 3}, {file: FROM_1}) == (3, None, {})
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_a_file_called_by_its_epoch_that_states_how_many_are_done(tmp_path: Path, epoch: int) -> None:
+    """As DINO's ``main_dino.py`` and MoCo's ``main_moco.py`` save them."""
+    found = metrics_of(tmp_path, f"checkpoint{epoch:04}.pth", {"epoch": epoch + 1}, {"log.txt": LOG})
+    assert found == (None, epoch + 1, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "counters"),
+    [
+        ("step_3000.pt", {"epoch": 3, "global_step": 3000}),
+        ("last.pt", {"epoch": 3, "global_step": 3500}),
+        ("last.pt", {"epoch": 3, "step": 500}),
+        ("e3_it500.pt", {"epoch": 3, "iter": 500}),
+        ("epoch_3_step_3500.pt", {"epoch": 3}),
+        ("model_3500.pt", {"epoch": 3}),
+    ],
+)
+@pytest.mark.parametrize(("file", "text"), [("log.txt", LOG), ("metrics.csv", FROM_0)])
+def test_what_may_have_been_saved_within_its_epoch_has_no_row_of_its_end(
+    tmp_path: Path, name: str, counters: dict[str, int], file: str, text: str
+) -> None:
+    assert metrics_of(tmp_path, name, counters, {file: text}) == (3, None, {})
+
+
+def test_a_file_called_by_its_epoch_is_of_its_end_also_where_it_states_a_step(tmp_path: Path) -> None:
+    found = metrics_of(tmp_path, "epoch_3.pt", {"epoch": 3, "global_step": 4000}, {"metrics.csv": FROM_0})
+    assert found == (3, None, {"val_acc": 3 / 8})
+
+
+def test_a_row_of_the_very_step_counts(tmp_path: Path) -> None:
+    rows = "epoch,step,val_acc\n3,3000,0.25\n3,3500,0.5\n"
+    found = metrics_of(tmp_path, "last.pt", {"epoch": 3, "global_step": 3500}, {"metrics.csv": rows})
+    assert found == (3, None, {"val_acc": 0.5})
