@@ -41,7 +41,8 @@ class Problem:
     """Something that kept a file, or a part of it, from being used. One line for the user.
 
     ``path`` is absolute; ``tier`` is null where no tier was at work (walking, reading the checkpoint itself).
-    ``passing``: the disk was at fault, so that it may be gone at the next look although no file has changed.
+    ``passing``: the disk was at fault, or a file that the row doesn't depend on, so that it may be gone at the next
+    look although no file of the row has changed.
     """
 
     path: str

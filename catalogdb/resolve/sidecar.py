@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
+from typing import NamedTuple
 
 from catalogdb.config_facts import MODEL_PARAMETERS, is_known
 from catalogdb.errors import MetadataError, ResolverError
+from catalogdb.formats import read_header
 from catalogdb.metadata import DERIVED, HYPER_PARAMETERS, PLACEHOLDERS, salvage, without_placeholders
 from catalogdb.records import DRIFT, Candidate, CheckpointHeader, Finding, Origin, Problem, Tier, Value, sidecar_path
 from catalogdb.resolve.base import Hints
@@ -23,6 +25,13 @@ NOT_USED = "its metrics are not used"
 NOTHING_USED = "nothing of it is used"
 TEXTS = FIELDS.keys() - set(OF_THE_STEP)
 _SCORE = Origin("legacy", "header", "", "callbacks.ModelCheckpoint.best_k_models", "checkpoint")
+
+
+class Drift(NamedTuple):
+    """Why a sidecar isn't believed. ``passing``: another file is why, and it may go."""
+
+    reason: str
+    passing: bool = False
 
 
 class SidecarResolver:
@@ -72,7 +81,8 @@ class SidecarResolver:
         if drift is not None:
             said = Said({}, {}, ()) if is_strange else said
             used = NOTHING_USED if is_strange else NOT_USED
-            problems.append(Problem(source.path, "yaml", f"{DRIFT}{drift}; {used}"))
+            reason = f"{DRIFT}{drift.reason}; {used}"
+            problems.append(Problem(source.path, "yaml", reason, passing=drift.passing))
             said.forget_step()
         else:
             problems += self._differing_texts(candidate, hints.header, said)
@@ -80,13 +90,13 @@ class SidecarResolver:
 
     def _drift(
         self, candidate: Candidate, header: CheckpointHeader, said: Said, scores: Mapping[str, float]
-    ) -> str | None:
+    ) -> Drift | None:
         """In which number the checkpoint itself and the sidecar differ, with both values."""
         other = contradiction(said.fields, stated_counters(candidate, header))
         if other is not None:
-            return other_model(said.fields, header) or other
+            return Drift(other_model(said.fields, header) or other)
         found = disagreements(self._stated(candidate, header, scores), said.metrics)
-        return difference(*found[0]) if found else None
+        return Drift(difference(*found[0])) if found else None
 
     def _of_another(
         self,
@@ -97,7 +107,7 @@ class SidecarResolver:
         place: str,
         *,
         is_strange: bool,
-    ) -> str | None:
+    ) -> Drift | None:
         """Why a sidecar whose numbers agree is another file's all the same: it names one, and nothing confirms it.
 
         Where only the start of the file was looked at, that is as good as a reason to look at the rest.
@@ -105,11 +115,12 @@ class SidecarResolver:
         stated = self._stated(candidate, header, scores)
         other = (other_model(said.fields, header) or _other_score(said, stated)) if is_strange else None
         if other is not None or not said.metrics.keys().isdisjoint(stated):
-            return other
-        if _belongs_to_another(place, candidate):
-            return f"is the sidecar of {place}, which is another file"
+            return Drift(other) if other is not None else None
+        named = _other_file(place, candidate)
+        if named is not None and not _is_copy(candidate, header, named):
+            return Drift(f"is the sidecar of {place}, which is another file", passing=True)
         if is_strange and not header.whole:
-            return f"may be the sidecar of another file, {place}"
+            return Drift(f"may be the sidecar of another file, {place}")
         return None
 
     def _differing_texts(self, candidate: Candidate, header: CheckpointHeader, said: Said) -> Iterator[Problem]:
@@ -165,22 +176,38 @@ def _names(place: str, path: str) -> bool:
     return path.endswith(f"/{place}") or place == path
 
 
-def _belongs_to_another(place: str, candidate: Candidate) -> bool:
-    """Whether ``checkpoint_path`` leads to another checkpoint that is there.
+def _other_file(place: str, candidate: Candidate) -> str | None:
+    """The other checkpoint, still there, that ``checkpoint_path`` leads to.
 
     A file that has moved leaves nothing behind; one that was copied, or whose sidecar was mixed up, does.
     """
     if not place:
-        return False
+        return None
     above = candidate.path.rsplit("/", place.count("/") + 1)[0]
     for named in (place,) if place.startswith("/") else (f"{above}/{place}", f"{candidate.root}/{place}"):
         try:
-            if not Path(named).samefile(candidate.path):
+            if not os.path.samefile(named, candidate.path):
                 elsewhere = named.rpartition("/")[0] != candidate.path.rpartition("/")[0]
-                return elsewhere or sidecar_path(named) == sidecar_path(candidate.path)
+                return named if elsewhere or sidecar_path(named) == sidecar_path(candidate.path) else None
         except (OSError, ValueError):
             continue
-    return False
+    return None
+
+
+def _is_copy(candidate: Candidate, header: CheckpointHeader, named: str) -> bool:
+    """Whether one of the two files is a copy of the other, as far as headers tell: then what is said of one is true of
+    both."""
+    weights = header.weights
+    if weights is None or weights.fingerprint is None:
+        return False
+    try:
+        if os.stat(named).st_size != candidate.stamp.size:
+            return False
+        other = read_header(named)
+    except OSError:
+        return False
+    same = (other.epoch, other.global_step) == (header.epoch, header.global_step)
+    return same and other.weights is not None and other.weights.fingerprint == weights.fingerprint
 
 
 def _same_run(said: Said, place: str, candidate: Candidate) -> bool:
