@@ -10,6 +10,7 @@ from catalogdb.records.header import CheckpointHeader, LoopProgress, ModelIdenti
 from catalogdb.records.resolution import FIELD_NAMES, Finding, Problem, Resolution
 from catalogdb.records.revisions import RevisionReport, UpgradeReport
 from catalogdb.records.runs import (
+    OF_FOLDER,
     CachedRun,
     HistoryNeed,
     HistoryRow,
@@ -43,6 +44,7 @@ __all__ = [
     "DRIFT",
     "EMBEDDED_KEY",
     "FIELD_NAMES",
+    "OF_FOLDER",
     "TIERS",
     "CachedRun",
     "Candidate",

@@ -9,10 +9,13 @@ from typing import Any, Literal, NamedTuple
 from catalogdb.records.candidate import Stamp
 from catalogdb.records.terms import Scalar
 
+OF_FOLDER = "file://"
+
 
 class RunKey(NamedTuple):
-    """Which W&B run. ``base_url`` is the server's, empty for a run known from its folder alone; ``entity`` and
-    ``project`` are empty where nobody wrote them down."""
+    """Which W&B run. ``base_url`` is the server's; for a run known from its folders alone it is ``file://`` and the
+    path of the ``wandb`` folder that they lie in: ids are unique in a project, and two trees may use the same one.
+    ``entity`` and ``project`` are empty where nobody wrote them down."""
 
     base_url: str
     entity: str
@@ -23,6 +26,16 @@ class RunKey(NamedTuple):
     def path(self) -> str:
         """``entity/project/id``, or the bare id where it isn't known whose."""
         return "/".join(self[1:]) if self.entity and self.project else self.run_id
+
+    @property
+    def folder(self) -> str | None:
+        """The ``wandb`` folder of a run that no server told of."""
+        return self.base_url.removeprefix(OF_FOLDER) if self.base_url.startswith(OF_FOLDER) else None
+
+    @property
+    def whose(self) -> tuple[str, str, str]:
+        """(server, entity, project); the server is empty for a run known from its folders."""
+        return ("" if self.folder is not None else self.base_url), self.entity, self.project
 
 
 class HistoryNeed(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from catalogdb.records import CachedRun, HistoryNeed, HistoryRow, RunFile, RunKey, RunUse, Stamp
+from catalogdb.records import OF_FOLDER, CachedRun, HistoryNeed, HistoryRow, RunFile, RunKey, RunUse, Stamp
 from catalogdb.store.engine import database_path, failures_of, immediate
 
 _KEY = "base_url = ? AND entity = ? AND project = ? AND run_id = ?"
@@ -33,13 +33,14 @@ _PUT_FILE = (
     "INSERT OR REPLACE INTO wandb_files (path, size_bytes, mtime_ns, inode, device, read_to, content) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+_SERVER = f"CASE WHEN substr(base_url, 1, {len(OF_FOLDER)}) = '{OF_FOLDER}' THEN '' ELSE base_url END"
 _STATUS = (
-    "SELECT base_url, entity, project, count(*), sum(found), sum(1 - found), "
+    f"SELECT {_SERVER} AS server, entity, project, count(*), sum(found), sum(1 - found), "
     "sum(expires_at IS NOT NULL AND expires_at <= ?), "
     "min(fetched_at), max(fetched_at), "
     "sum(length(coalesce(config, '')) + length(coalesce(summary, '')) + length(coalesce(attributes, '')) + "
     "coalesce((SELECT sum(length(rows)) FROM wandb_history h WHERE h.wandb_run_id = r.id), 0)) "
-    "FROM wandb_runs r GROUP BY base_url, entity, project ORDER BY base_url, entity, project"
+    "FROM wandb_runs r GROUP BY server, entity, project ORDER BY server, entity, project"
 )
 
 

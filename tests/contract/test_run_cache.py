@@ -112,6 +112,13 @@ def test_what_it_is_used_for(cache: RunCache) -> None:
     assert team.size_bytes > 100
 
 
+def test_runs_of_two_folders_are_two_and_count_together(cache: RunCache) -> None:
+    first, second = (replace(RUN, key=KEY._replace(base_url=f"file:///{name}/wandb")) for name in ("a", "b"))
+    cache.put([first, replace(second, history={})])
+    assert [run.history for run in cache.find(["abc123de"]) if run.key == second.key] == [{}]
+    assert [(use.base_url, use.runs) for use in cache.use(now=LATER)] == [("", 2)]
+
+
 def test_clearing_by_project_and_run(cache: RunCache) -> None:
     others = [replace(RUN, key=KEY._replace(project="ocr")), replace(RUN, key=KEY._replace(run_id="other"))]
     cache.put([RUN, *others])

@@ -82,7 +82,7 @@ def join(question: RunQuestion, run: CachedRun) -> Joined:
 
 def may_follow(question: RunQuestion, run: CachedRun, joined: Joined) -> bool:
     """Whether the row of the save may come yet: W&B writes its log in blocks, some seconds after what was logged."""
-    if run.key.base_url or run.state != "running" or question.at is None or joined.exact:
+    if run.key.folder is None or run.state != "running" or question.at is None or joined.exact:
         return False
     reached = as_step(run.summary.get(AXIS))
     return reached is None or reached <= question.at
@@ -120,16 +120,20 @@ def confirms(question: RunQuestion, run: CachedRun, joined: Joined) -> bool:
     """Whether a run that was guessed at is the checkpoint's: by a score that tells, or by its parameters."""
     if joined.refused is not None:
         return False
-    row = joined.row
-    if row is not None and joined.agreed:
-        for score in question.scores:
-            value = as_number(_at(row.values, score.monitor))
-            if value is not None and value not in (0.0, 1.0) and math.isfinite(value):
-                return True
+    if agrees_by_score(question, joined):
+        return True
     stated = dict(flatten(_plain_config(run.config)))
     common = [name for name in question.params if name in stated]
     agreeing = [name for name in common if _equal(question.params[name], stated[name])]
     return len(agreeing) >= CONFIRMING and len(agreeing) == len(common)
+
+
+def agrees_by_score(question: RunQuestion, joined: Joined) -> bool:
+    """Whether the row has a score of the checkpoint that tells one run from another."""
+    if joined.row is None or not joined.agreed:
+        return False
+    values = [as_number(_at(joined.row.values, score.monitor)) for score in question.scores]
+    return any(value is not None and value not in (0.0, 1.0) and math.isfinite(value) for value in values)
 
 
 def _equal(one: Any, other: Any) -> bool:

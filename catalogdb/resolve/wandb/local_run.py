@@ -10,9 +10,9 @@ from typing import Any
 
 from catalogdb.documents import read_document
 from catalogdb.errors import MetadataError
-from catalogdb.records import CachedRun, HistoryNeed, HistoryRow, RunFile, RunKey
+from catalogdb.records import OF_FOLDER, CachedRun, HistoryNeed, HistoryRow, RunFile, RunKey
 from catalogdb.resolve.wandb.record_log import NotARecordLog
-from catalogdb.resolve.wandb.run_file import read_run_file, values_of
+from catalogdb.resolve.wandb.run_file import continues, read_run_file, values_of
 from catalogdb.resolve.wandb.run_folders import RunFolder
 
 MAX_SUMMARY = 16 * 1024 * 1024
@@ -20,12 +20,14 @@ MAX_SUMMARY = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class LocalRun:
-    """``complete``: its last session ended by itself, so that nothing it logged is missing here."""
+    """``complete``: its last session ended by itself, so that nothing it logged is missing here. ``went_on``: each log
+    is one that was known, and has gone on from there, so that rows read before still hold."""
 
     run: CachedRun
     files: tuple[RunFile, ...]
     complete: bool
     online: bool
+    went_on: bool
     problems: tuple[tuple[str, str], ...] = ()
 
 
@@ -42,6 +44,7 @@ def read_local_run(
     A run without an end counts as running until its file was left alone for ``ttl`` seconds, then as crashed.
     """
     files: list[RunFile] = []
+    went_on = True
     problems: list[tuple[str, str]] = []
     rows: dict[HistoryNeed, list[HistoryRow]] = {need: [] for need in needs}
     config: dict[str, Any] = {}
@@ -49,8 +52,9 @@ def read_local_run(
     told: dict[str, Any] = {}
     for session in sessions:
         said: Mapping[str, Any] = {}
+        before = known(session.log)
         try:
-            file, answers = read_run_file(session.log, known=known(session.log), needs=needs)
+            file, answers = read_run_file(session.log, known=before, needs=needs)
         except FileNotFoundError:
             pass
         except (OSError, NotARecordLog) as error:
@@ -58,6 +62,7 @@ def read_local_run(
             problems.append((session.log, reason))
         else:
             files.append(file)
+            went_on = went_on and before is not None and continues(before, file)
             said = file.content
             for need, found in answers.items():
                 rows[need].extend(found)
@@ -68,9 +73,8 @@ def read_local_run(
         return None
     last = files[-1].content if files else {}
     state, expires_at = _state(last, files, now=now, ttl=ttl)
-    key = RunKey("", told.get("entity", ""), told.get("project", ""), sessions[-1].run_id)
     run = CachedRun(
-        key,
+        _key(sessions[-1], told),
         found=True,
         fetched_at=_iso(now),
         expires_at=expires_at,
@@ -81,7 +85,20 @@ def read_local_run(
         history={need: _latest(found) for need, found in rows.items()},
     )
     complete = last.get("exit") is not None
-    return LocalRun(run, tuple(files), complete, all(session.online for session in sessions), tuple(problems))
+    online = all(session.online for session in sessions)
+    return LocalRun(run, tuple(files), complete, online, went_on, tuple(problems))
+
+
+def key_of(sessions: Sequence[RunFolder], files: Collection[RunFile]) -> RunKey:
+    """The run's key, as far as the files that were read tell."""
+    told: dict[str, Any] = {}
+    for file in files:
+        told.update(file.content.get("run", {}))
+    return _key(sessions[-1], told)
+
+
+def _key(last: RunFolder, told: Mapping[str, Any]) -> RunKey:
+    return RunKey(OF_FOLDER + last.stage, told.get("entity", ""), told.get("project", ""), last.run_id)
 
 
 def _latest(rows: Sequence[HistoryRow]) -> tuple[HistoryRow, ...]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
-from catalogdb.records import CachedRun, Finding, HistoryNeed, Problem, RunFile, RunKey, RunQuestion, RunRef
+from catalogdb.records import CachedRun, Finding, HistoryNeed, Problem, RunKey, RunQuestion, RunRef
 from catalogdb.resolve.wandb.beside import ask_beside
 from catalogdb.resolve.wandb.fetching import Fetcher, RunCache, iso
-from catalogdb.resolve.wandb.join import RunKnowledge, confirms, join, may_follow, needs_of
-from catalogdb.resolve.wandb.local_run import LocalRun, read_local_run
+from catalogdb.resolve.wandb.join import RunKnowledge, agrees_by_score, confirms, join, may_follow, needs_of
+from catalogdb.resolve.wandb.local_run import LocalRun, key_of, read_local_run
 from catalogdb.resolve.wandb.run_folders import RunFolders
 
 CATCHES_UP = 30.0
@@ -49,9 +49,11 @@ class RunAnswer:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known of the run that one reference leads to."""
+    """What is known of the run that one reference leads to. ``proven``: ids being unique in a project, and in a folder,
+    it can be no other run of that id."""
 
     run: CachedRun | None = None
+    proven: bool = True
     failed: bool = False
     stale: bool = False
 
@@ -172,7 +174,8 @@ class RunLookup:
         again_at = run.expires_at
         if again_at is not None and may_follow(question, run, joined):
             again_at = min(again_at, iso(self._now() + timedelta(seconds=CATCHES_UP)))
-        if not ref.stated and not confirms(question, run, joined):
+        held = agrees_by_score(question, joined) if not known.proven else ref.stated or confirms(question, run, joined)
+        if not held:
             return RunAnswer(again_at=again_at)
         knowledge = self._knowledge.get(id(run))
         if knowledge is None:
@@ -204,23 +207,25 @@ class RunLookup:
             if local is not None:
                 found.update(dict.fromkeys(indexes, local))
         runs = list({id(local): local for local in found.values()}.values())
-        self._cache.put_files([file for local in runs for file in local.files])
         self._cache.put([local.run for local in runs])
+        self._cache.put_files([file for local in runs for file in local.files])  # last: it vouches for the rows
         for local in runs:
             self._misses[local.run.key] += 1
             self._problems.extend(Problem(path, "wandb", reason) for path, reason in local.problems)
         return found
 
     def _read_local(self, folder: str, run_id: str, questions: Sequence[RunQuestion]) -> LocalRun | None:
-        """A run's files, each read on from where it was left; rows that were found before aren't looked for again."""
+        """A run's files, each read on from where it was left; rows that were found before aren't looked for again,
+        unless training began anew, or went over a step again."""
         sessions = self._folders.sessions(folder, run_id)
-        files: dict[str, RunFile] = {}
+        before = [file for file in (self._cache.find_file(session.log) for session in sessions) if file is not None]
+        files = {file.path: file for file in before}
 
         def read(needs: Collection[HistoryNeed]) -> LocalRun | None:
             local = read_local_run(
                 sessions,
                 needs,
-                lambda path: files.get(path) or self._cache.find_file(path),
+                files.get,
                 now=self._now(),
                 ttl=self._defaults.ttl,
             )
@@ -228,14 +233,15 @@ class RunLookup:
             return local
 
         needs = {need for question in questions for need in needs_of(question) if need.key}
+        key = key_of(sessions, before)
+        cached = next((run.history for run in self._cache.find([run_id]) if run.key == key), {})
         history = {
-            need: rows
-            for run in self._cache.find([run_id])
-            if run.key.base_url == ""
-            for need, rows in run.history.items()
-            if need in needs and any(row.at == need.at for row in rows)
+            need: rows for need, rows in cached.items() if need in needs and any(row.at == need.at for row in rows)
         }
         local = read(needs - history.keys())
+        if local is not None and cached and not local.went_on:
+            history = {}
+            local = read(needs | cached.keys())
         if local is None:
             return None
         history.update(local.run.history)
@@ -251,16 +257,18 @@ class RunLookup:
         now = iso(self._now())
         wanted: dict[RunKey, list[int]] = {}
         old: dict[RunKey, CachedRun | None] = {}
+        proven: dict[int, bool] = {}
         for index, (question, ref) in asked.items():
-            run = _matching(cached.get(ref.run_id, ()), ref, self._defaults)
+            run, proven[index] = self._matching(cached.get(ref.run_id, ()), ref, question.folder)
             if run is not None and _is_enough(run, question, now):
-                known[index] = _Known(run)
+                known[index] = _Known(run, proven[index])
                 self._hits[run.key] += 1
                 continue
             key = self._key(ref, run)
             if key is None:
                 unasked = run is None and self._fetcher is None
-                known[index] = _Known(run, failed=unasked, stale=run is not None and _has_expired(run, now))
+                expired = run is not None and _has_expired(run, now)
+                known[index] = _Known(run, proven[index], failed=unasked, stale=expired)
             else:
                 wanted.setdefault(key, []).append(index)
                 old[key] = run if run is not None and run.found else None
@@ -277,15 +285,32 @@ class RunLookup:
                 run = fetched.get(key)
                 self._misses[key] += run is not None
                 kept = _Known(run) if run is not None else _Known(old[key], failed=old[key] is None, stale=True)
-                known.update(dict.fromkeys(indexes, kept))
+                for index in indexes:
+                    named = bool(asked[index][1].project or self._defaults.project)
+                    known[index] = replace(kept, proven=proven[index] or (named and run is not None))
         return known
 
     def _find(self, run_ids: Collection[str]) -> dict[str, list[CachedRun]]:
         found: dict[str, list[CachedRun]] = {}
         for run in self._cache.find(run_ids):
-            if run.key.base_url in ("", self._base_url):
+            if run.key.folder is not None or run.key.base_url == self._base_url:
                 found.setdefault(run.key.run_id, []).append(run)
         return found
+
+    def _matching(self, runs: Sequence[CachedRun], ref: RunRef, folder: str) -> tuple[CachedRun | None, bool]:
+        """The cached run that a reference means, as seen from a folder, None where it may be one of two; and whether it
+        can't be another one."""
+        entity, project = ref.entity or self._defaults.entity, ref.project or self._defaults.project
+        mine = [run for run in runs if _may_be_of(run.key, entity, project)]
+        found = [run for run in mine if run.found]
+        here = [run for run in found if run.key.folder is not None and self._folders.sees(folder, run.key.folder)]
+        if here:
+            entity, project = here[0].key.entity, here[0].key.project
+        served = [run for run in found if run.key.folder is None and _may_be_of(run.key, entity, project)]
+        chosen = here if len(here) > 1 else served or here or found
+        if len({run.key for run in chosen}) > 1:
+            return None, False
+        return next(iter(chosen or mine), None), bool(here or (project and chosen is served))
 
     def _key(self, ref: RunRef, cached: CachedRun | None) -> RunKey | None:
         """Whose run to ask for; None where nobody says, or where it isn't to be asked for."""
@@ -304,8 +329,8 @@ class RunLookup:
         keys = self._hits.keys() | self._misses.keys()
         used: dict[tuple[str, str, str], tuple[int, int]] = {}
         for key in keys:
-            hits, misses = used.get(key[:3], (0, 0))
-            used[key[:3]] = hits + self._hits[key], misses + self._misses[key]
+            hits, misses = used.get(key.whose, (0, 0))
+            used[key.whose] = hits + self._hits[key], misses + self._misses[key]
         self._cache.count(used)
         self._hits.clear()
         self._misses.clear()
@@ -320,18 +345,8 @@ def _serves(local: LocalRun, question: RunQuestion) -> bool:
     )
 
 
-def _matching(runs: Sequence[CachedRun], ref: RunRef, defaults: RunDefaults) -> CachedRun | None:
-    """The run that a reference means, as far as it says whose it is; None where it may be one of two."""
-    entity, project = ref.entity or defaults.entity, ref.project or defaults.project
-    mine = [
-        run
-        for run in runs
-        if (not entity or run.key.entity in ("", entity)) and (not project or run.key.project in ("", project))
-    ]
-    found = [run for run in mine if run.found]
-    if len({run.key[1:] for run in found if run.key.base_url}) > 1:
-        return None
-    return next(iter(found or mine), None)
+def _may_be_of(key: RunKey, entity: str, project: str) -> bool:
+    return (not entity or key.entity in ("", entity)) and (not project or key.project in ("", project))
 
 
 def _has_expired(run: CachedRun, now: str) -> bool:

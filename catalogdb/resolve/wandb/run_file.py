@@ -55,7 +55,7 @@ def read_run_file(path: str, *, known: RunFile | None, needs: Collection[History
         stamp = Stamp(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
         reading = _Reading(needs)
         start = len(FILE_HEADER)
-        if known is not None and _continues(known, stamp, needs):
+        if known is not None and _can_go_on(known, stamp, needs):
             reading.resume(known.content)
             start = known.read_to
         elif not check_header(file):
@@ -64,8 +64,19 @@ def read_run_file(path: str, *, known: RunFile | None, needs: Collection[History
         return RunFile(path, stamp, read_to, reading.content()), reading.answers()
 
 
-def _continues(known: RunFile, stamp: Stamp, needs: Collection[HistoryNeed]) -> bool:
-    if known.read_to == 0 or known.stamp.inode != stamp.inode or known.stamp.size > stamp.size:
+def continues(known: RunFile, file: RunFile) -> bool:
+    """Whether the rows that answered needs in ``known`` answer them in ``file``, the same log read later."""
+    return _grew(known, file.stamp) and not file.content.get("went_back")
+
+
+def _grew(known: RunFile, stamp: Stamp) -> bool:
+    """Whether it's the log that was known; one that an earlier version read is none."""
+    same = known.stamp.inode == stamp.inode and known.stamp.size <= stamp.size
+    return same and known.read_to > 0 and "went_back" in known.content
+
+
+def _can_go_on(known: RunFile, stamp: Stamp, needs: Collection[HistoryNeed]) -> bool:
+    if not _grew(known, stamp):
         return False
     tail = known.content["tail"]
     return all(need.key in tail and (not tail[need.key] or need.at >= tail[need.key][0][0]) for need in needs)
@@ -79,6 +90,7 @@ class _Reading:
         self._config: Texts = {}
         self._summary: Texts = {}
         self._exit: int | None = None
+        self._went_back = False
         self._needs = list(needs)
         self._steps: dict[str, list[int]] = {}
         for need in sorted(set(needs), key=lambda need: need.at):
@@ -91,18 +103,22 @@ class _Reading:
         self._config = dict(content["config"])
         self._summary = dict(content["summary"])
         self._exit = content["exit"]
+        self._went_back = content["went_back"]
         for key, rows in content["tail"].items():
             self._tail[key] = [(at, b64decode(data)) for at, data in rows]
             for row in self._tail[key]:
                 self._keep_wanted(key, row)
 
     def content(self) -> dict[str, Any]:
-        """``tail`` has the last rows of each key that was ever needed: where a later reading of the file goes on."""
+        """``tail`` has the last rows of each key that was ever needed: where a later reading of the file goes on.
+        ``went_back``: training went over a step again.
+        """
         return {
             "run": self._run,
             "config": self._config,
             "summary": self._summary,
             "exit": self._exit,
+            "went_back": self._went_back,
             "tail": {key: [(at, b64encode(data).decode()) for at, data in rows] for key, rows in self._tail.items()},
         }
 
@@ -196,7 +212,9 @@ class _Reading:
             text = texts.get(AXIS) if key in texts else None
         at = _whole(text)
         if at is not None:
-            _keep_greatest(self._tail[key], (at, data))
+            tail = self._tail[key]
+            self._went_back = self._went_back or (bool(tail) and at <= tail[0][0])
+            _keep_greatest(tail, (at, data))
             self._keep_wanted(key, (at, data))
 
     def _keep_wanted(self, key: str, row: Row) -> None:

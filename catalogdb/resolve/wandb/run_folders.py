@@ -30,6 +30,11 @@ class RunFolder(NamedTuple):
     def log(self) -> str:
         return f"{self.path}/run-{self.run_id}.wandb"
 
+    @property
+    def stage(self) -> str:
+        """The ``wandb`` folder that it lies in."""
+        return os.path.dirname(self.path)
+
 
 class Stage(NamedTuple):
     """A ``wandb`` folder: its runs' sessions, oldest first, and the run that ``latest-run`` points to."""
@@ -71,11 +76,18 @@ class RunFolders:
                 return found
         return ()
 
-    def _find(self, folder: str) -> Iterator[Stage]:
+    def sees(self, folder: str, stage: str) -> bool:
+        """Whether a ``wandb`` folder, which may be gone, lies where it would be found from ``folder``."""
+        return os.path.dirname(stage) in self._places(folder)
+
+    def _places(self, folder: str) -> tuple[str, ...]:
         places = [folder]
         while len(places) <= MAX_ABOVE and places[-1] not in ("", "/"):
             places.append(os.path.dirname(places[-1]))
-        for place in (*places, *self._extra):
+        return (*places, *self._extra)
+
+    def _find(self, folder: str) -> Iterator[Stage]:
+        for place in self._places(folder):
             if place not in self._stages:
                 self._stages[place] = _first_stage(place)
             stage = self._stages[place]
