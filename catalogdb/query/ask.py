@@ -19,6 +19,7 @@ from catalogdb.query.parse import parse_filter, parse_ident, parse_order
 from catalogdb.query.plan import Ways
 from catalogdb.query.positions import Position, make_token, read_token
 from catalogdb.query.rank import check_metric, compile_left_out, compile_rank
+from catalogdb.query.shapes import compile_shape
 from catalogdb.query.tree import And, Filter
 from catalogdb.query.twins import unique_ids
 from catalogdb.records import Checkpoint, Mode, Ranking
@@ -111,17 +112,10 @@ def _ids(reader: Reader, question: Question, ways: Callable[[int | None], Ways])
 
 
 def _compiled(reader: Reader, question: Question, kind: Hashable, compiled: Callable[[Filter], Ways]) -> Ways:
-    """The statements of a question that was asked before, where they don't depend on when it is asked."""
+    """The statements of a question; those of a filter are remembered, whatever its values."""
     if question.filters is not None:
         return compiled(_parse(reader, question))
-    known = reader.memory.of("ways")
-    found: Ways | None = known.get((question.where, kind))
-    if found is None:
-        parsed = _parse(reader, question)
-        found = compiled(parsed)
-        if not parsed.depends_on_now:
-            known[(question.where, kind)] = found
-    return found
+    return compile_shape(reader.memory, question.where, kind, parse=lambda: _parse(reader, question), compiled=compiled)
 
 
 def _parse(reader: Reader, question: Question) -> Filter:

@@ -8,6 +8,7 @@ from typing import Any, cast
 from lark import Token, Tree
 
 from catalogdb.errors import QueryError
+from catalogdb.query.literals import number, unquoted
 from catalogdb.query.moments import parse_moment
 from catalogdb.query.parse import MAX_DEPTH, field_ident, split_prefix
 from catalogdb.query.tree import (
@@ -55,7 +56,7 @@ class TreeBuilder:
         if tree.data == "contains":
             name, negation, collection = cast("tuple[Token, Token | None, Token]", tuple(children))
             known = cast("Collection", collection.lower())
-            return Contains(known, _unquote(name), negation is not None, name.start_pos)
+            return Contains(known, unquoted(name), negation is not None, name.start_pos)
         ident = self._ident(_tree(children[0]))
         if tree.data == "comparison":
             operator = str(children[1]).upper()
@@ -80,7 +81,7 @@ class TreeBuilder:
         first = cast("Token", tree.children[0])
         column = first.start_pos or 0
         if tree.data == "quoted":
-            return field_ident(_unquote(first), self._text, column)
+            return field_ident(unquoted(first), self._text, column)
         name = str(first)
         split = split_prefix(name)
         if tree.data == "prefixed":
@@ -88,7 +89,7 @@ class TreeBuilder:
             if split is None or split[1]:
                 message = "metrics, params, tags or attributes and a dot are expected before a quoted name"
                 raise QueryError(message, text=self._text, column=column)
-            split = (split[0], _unquote(second))
+            split = (split[0], unquoted(second))
         if split is None:
             return field_ident(name, self._text, column)
         kind, rest = split
@@ -102,13 +103,13 @@ class TreeBuilder:
 
     def _literal(self, kind: str, token: Token) -> Literal_:
         if kind == "number":
-            return _number(token)
+            return number(token)
         if kind == "infinity":
             return float(token)
         if kind == "boolean":
             return token.lower() == "true"
         if kind == "text":
-            return _unquote(token)
+            return unquoted(token)
         try:
             if kind == "ago":
                 return timedelta(**{_UNITS[token[-1]]: int(token[1:-1])})
@@ -120,17 +121,3 @@ class TreeBuilder:
 
 def _tree(child: Any) -> Tree[Token]:
     return cast("Tree[Token]", child)
-
-
-def _unquote(token: Token) -> str:
-    quote = token[0]
-    return token[1:-1].replace(quote * 2, quote)
-
-
-def _number(text: str) -> int | float:
-    """An int where it is written as one and SQLite can hold it."""
-    if text.lstrip("+-").isdigit() and len(text) < 20:
-        number = int(text)
-        if -(2**63) < number < 2**63:
-            return number
-    return float(text)

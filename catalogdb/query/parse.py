@@ -100,12 +100,17 @@ def _parser() -> Lark:
     )
 
 
+def terminal(name: str) -> str:
+    """The regular expression of one of the grammar's words."""
+    return str(_parser().get_terminal(name).pattern.to_regexp())
+
+
 def _run(start: str, text: str) -> Any:
     from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken  # noqa: PLC0415  # as above
 
     from catalogdb.query.build import TreeBuilder  # noqa: PLC0415  # as above
 
-    _check_text(text)
+    check_text(text)
     try:
         parsed = _parser().parse(text, start=start)
     except UnexpectedToken as error:
@@ -120,8 +125,8 @@ def _run(start: str, text: str) -> Any:
     return TreeBuilder(text).build(parsed)
 
 
-def _check_text(text: str) -> None:
-    """What no parser should be asked to read."""
+def check_text(text: str) -> None:
+    """Raises QueryError for what no parser should be asked to read."""
     if len(text) > MAX_LENGTH:
         raise QueryError(f"a filter of {len(text)} characters is too long; at most {MAX_LENGTH}")
     found = _NO_TEXT.search(text)

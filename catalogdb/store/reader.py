@@ -25,16 +25,22 @@ FETCHED = 100
 """Rows of a user's own statement that are read at once."""
 METRIC_ID = "SELECT id FROM metric_names WHERE name = ?"
 PROGRESS_STEPS = 1_000
-"""How many of SQLite's instructions run between two looks at the clock: well under a millisecond, if nothing is read
+"""How many of SQLite's instructions run between two looks at a limit: well under a millisecond, if nothing is read
 from disk."""
-FIRST_MOMENT = 0.0005
-"""Seconds that the first of several ways has before the next one is tried."""
+FIRST_STEPS = 20_000
+"""Instructions that the first of several ways has before the next one is tried: some hundreds of rows, half a
+millisecond where their pages are at hand. Counted, not timed: on a busy machine, or where pages must be fetched, a good
+way would be given up for a bad one, which fetches more of them."""
 SECOND_ROUND = 16
-"""How many times as long each of them has in the second round."""
+"""How many times as many each of them has in the second round."""
 
 
 class OutOfTime(Exception):
     """A question took longer than it was given."""
+
+
+class _Stopped(Exception):
+    """A statement reached its limit."""
 
 
 class SqlResult:
@@ -66,6 +72,21 @@ class _Allowance:
     def __init__(self, seconds: float | None) -> None:
         self.seconds = seconds
         self.left = math.inf if seconds is None else seconds
+
+
+class _Stop:
+    """Has SQLite stop after so many instructions, or at a moment; ``reached`` says that it was for this."""
+
+    def __init__(self, *, steps: float = math.inf, deadline: float = math.inf) -> None:
+        self._looks = steps / PROGRESS_STEPS
+        self._deadline = deadline
+        self.never = steps == deadline == math.inf
+        self.reached = False
+
+    def __call__(self) -> bool:
+        self._looks -= 1
+        self.reached = self._looks < 0 or time.monotonic() > self._deadline
+        return self.reached
 
 
 class MetricIds(Mapping[str, int]):
@@ -116,27 +137,20 @@ class Reader:
     def race(self, ways: Sequence[tuple[str, Sequence[Any]]], *, seconds: float | None = None) -> list[tuple[Any, ...]]:
         """The rows of a question that several statements answer alike: those of the one that ends first.
 
-        Each is given a moment in turn, which is enough for one that reads a few rows; then far longer, since the first
-        is likely the quickest of the rest; then four times as long in each round. So the answer takes a small multiple
-        of what the best of them takes, and nobody has to know which that is. Raises OutOfTime beyond ``seconds``.
+        Each may read a few rows in turn; then far more, since the first is likely the quickest of the rest; then four
+        times as many in each round. So the answer takes a small multiple of what the best of them takes, and nobody
+        has to know which that is. Raises OutOfTime beyond ``seconds``.
         """
-        deadline = None if seconds is None else time.monotonic() + seconds
-        moment = FIRST_MOMENT if len(ways) > 1 else math.inf
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        steps: float = FIRST_STEPS if len(ways) > 1 else math.inf
         with self._matching():
             while True:
                 for sql, parameters in ways:
-                    until = min(time.monotonic() + moment, math.inf if deadline is None else deadline)
-                    try:
-                        with self._until(None if until == math.inf else until):
-                            return self._raw.execute(sql, parameters).fetchall()
-                    except sqlite3.OperationalError as error:
-                        if str(error) != "interrupted":
-                            raise
-                        if time.monotonic() < until:
-                            raise KeyboardInterrupt from error  # raised at a look at the clock, where SQLite eats it
-                    if deadline is not None and time.monotonic() > deadline:
+                    with suppress(_Stopped), self._stopping(_Stop(steps=steps, deadline=deadline)):
+                        return self._raw.execute(sql, parameters).fetchall()
+                    if time.monotonic() > deadline:
                         raise OutOfTime
-                moment *= 4 if moment > FIRST_MOMENT else SECOND_ROUND
+                steps *= 4 if steps > FIRST_STEPS else SECOND_ROUND
 
     def ids(self, ways: Sequence[tuple[str, Sequence[Any]]]) -> list[int]:
         """The first column of what compiled statements with one answer find."""
@@ -237,16 +251,11 @@ class Reader:
 
     def _within(self, allowance: _Allowance, act: Callable[[], T]) -> T:
         began = time.monotonic()
-        until = began + allowance.left
         try:
-            with self._until(None if until == math.inf else until):
+            with self._stopping(_Stop(deadline=began + allowance.left)):
                 return act()
-        except sqlite3.OperationalError as error:
-            if str(error) != "interrupted":
-                raise
-            if time.monotonic() < until:
-                raise KeyboardInterrupt from error  # raised while the clock was looked at, where SQLite eats it
-            raise DatabaseError(f"the query took longer than {allowance.seconds:g} s and was stopped") from error
+        except _Stopped as stopped:
+            raise DatabaseError(f"the query took longer than {allowance.seconds:g} s and was stopped") from stopped
         finally:
             allowance.left -= time.monotonic() - began
 
@@ -262,13 +271,20 @@ class Reader:
             raise
 
     @contextmanager
-    def _until(self, deadline: float | None) -> Iterator[None]:
-        if deadline is None:
+    def _stopping(self, stop: _Stop) -> Iterator[None]:
+        """Raises _Stopped where ``stop`` was reached."""
+        if stop.never:
             yield
             return
-        self._raw.set_progress_handler(lambda: int(time.monotonic() > deadline), PROGRESS_STEPS)
+        self._raw.set_progress_handler(stop, PROGRESS_STEPS)
         try:
             yield
+        except sqlite3.OperationalError as error:
+            if str(error) != "interrupted":
+                raise
+            if stop.reached:
+                raise _Stopped from error
+            raise KeyboardInterrupt from error  # raised at a look at the limit, where SQLite eats it
         finally:
             self._raw.set_progress_handler(None, 0)
 

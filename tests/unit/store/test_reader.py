@@ -253,6 +253,22 @@ def test_the_way_that_ends_first_answers(reader: Reader) -> None:
         reader.race([endless, ("SELECT 1 FROM nowhere", ())])
 
 
+def test_a_way_is_left_for_what_it_has_done_not_for_the_time_it_took(reader: Reader, raw: ReadingConnection) -> None:
+    tried: list[str] = []
+
+    def slow(_number: int) -> None:
+        time.sleep(0.0001)
+
+    raw.create_function("slow", 1, slow)
+    raw.create_function("tried", 1, tried.append)
+    few_steps = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {}) SELECT count(slow(i)) FROM n"
+    other = ("SELECT tried('other')", ())
+    assert reader.race([(few_steps.format(300), ()), other]) == [(0,)]
+    assert tried == []
+    assert reader.race([(few_steps.format(10_000), ()), other]) == [(None,)]
+    assert tried == ["other"]
+
+
 def test_regular_expressions_are_bounded(reader: Reader) -> None:
     assert reader.ids(way("SELECT id FROM checkpoints WHERE rel_path REGEXP ?", "^b/")) == [3, 4]
     assert list(reader.execute_readonly("SELECT 'x' REGEXP NULL, NULL REGEXP 'x'").rows) == [(None, None)]
