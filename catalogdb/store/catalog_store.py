@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from catalogdb.errors import DatabaseError, NetworkFilesystemWarning
+from catalogdb.errors import CatalogError, DatabaseError, NetworkFilesystemWarning
 from catalogdb.records import Facts, RevisionReport, UpgradeReport
 from catalogdb.store import migrate
 from catalogdb.store.engine import (
@@ -44,10 +44,11 @@ class Store:
     """The engines of one catalog, and what can be done with its file as a whole."""
 
     def __init__(self, engine: Engine, reading: Engine, *, may_write: bool = True) -> None:
-        self._engine = engine
+        self._writing_engine = engine
+        self._reading_engine = reading
         self._may_write = may_write
-        self._reading = reading
         self._path = database_path(engine.url)
+        self._closed = False
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -68,12 +69,29 @@ class Store:
         return cls(engine, engine if path is None else make_reading_engine(parsed))
 
     def close(self) -> None:
-        self._reading.dispose()
-        self._engine.dispose()
+        """May be called again. Whatever is asked afterwards raises CatalogError."""
+        self._closed = True
+        self._reading_engine.dispose()
+        self._writing_engine.dispose()
 
     @property
     def url(self) -> str:
-        return str(self._engine.url)
+        return str(self._writing_engine.url)
+
+    @property
+    def _engine(self) -> Engine:
+        self._check_open()
+        return self._writing_engine
+
+    @property
+    def _reading(self) -> Engine:
+        self._check_open()
+        return self._reading_engine
+
+    def _check_open(self) -> None:
+        """An engine that was disposed of would open its file again, or an empty catalog in memory."""
+        if self._closed:
+            raise CatalogError("this catalog is closed")
 
     def ledger(self) -> Ledger:
         """The writing side; close it when done."""
