@@ -14,6 +14,7 @@ import pytest
 
 from catalogdb.errors import DatabaseError, QueryError
 from catalogdb.records import Weights
+from catalogdb.store import regex
 from catalogdb.store.engine import ReadingConnection, make_engine, parse_url
 from catalogdb.store.migrate import open_schema
 from catalogdb.store.reader import Reader
@@ -272,13 +273,24 @@ def test_a_way_is_left_for_what_it_has_done_not_for_the_time_it_took(reader: Rea
 def test_regular_expressions_are_bounded(reader: Reader) -> None:
     assert reader.ids(way("SELECT id FROM checkpoints WHERE rel_path REGEXP ?", "^b/")) == [3, 4]
     assert list(reader.execute_readonly("SELECT 'x' REGEXP NULL, NULL REGEXP 'x'").rows) == [(None, None)]
-    for pattern in ("(a+)+$", "(", r"(a)\1", "a" * 2000):
+    for pattern in ("(a+)+$", "(a?a?a?){8}x", "((ab)?c?)*", "(a|b)+", "(", r"(a)\1", "a" * 2000):
         with pytest.raises(QueryError):
             reader.ids(way("SELECT id FROM checkpoints WHERE rel_path REGEXP ?", pattern))
+    for pattern in (r"(\d{2}){3}", r"([0-9]+[.]){3}", "(?:_?[a-z])+", "(?P<n>ab){2}", "^(best|last)[.]ckpt$", ".*?a.*"):
+        assert reader.ids(way("SELECT id FROM checkpoints WHERE 'x' REGEXP ? AND id < 0", pattern)) == []
     reader._regex.restart()
-    reader._regex._deadline = 0.0
+    reader._regex._left = 0.0
     with pytest.raises(QueryError, match="too long"):
         reader._regex("a", "a")
+
+
+def test_only_matching_takes_the_time_of_regular_expressions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads rows as they come may take hours over them."""
+    monkeypatch.setattr(regex, "SECONDS", 0.05)
+    matches = regex.Regex()
+    matches.restart()
+    time.sleep(0.1)
+    assert matches("b", "abc")
 
 
 def test_a_snapshot_sees_one_moment(tmp_path: Path) -> None:
