@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from catalogdb.config_facts import MODEL_PARAMETERS, is_known
@@ -186,7 +186,7 @@ def _other_file(place: str, candidate: Candidate) -> str | None:
     above = candidate.path.rsplit("/", place.count("/") + 1)[0]
     for named in (place,) if place.startswith("/") else (f"{above}/{place}", f"{candidate.root}/{place}"):
         try:
-            if not os.path.samefile(named, candidate.path):
+            if not Path(named).samefile(candidate.path):
                 elsewhere = named.rpartition("/")[0] != candidate.path.rpartition("/")[0]
                 return named if elsewhere or sidecar_path(named) == sidecar_path(candidate.path) else None
         except (OSError, ValueError):
@@ -201,7 +201,7 @@ def _is_copy(candidate: Candidate, header: CheckpointHeader, named: str) -> bool
     if weights is None or weights.fingerprint is None:
         return False
     try:
-        if os.stat(named).st_size != candidate.stamp.size:
+        if Path(named).stat().st_size != candidate.stamp.size:
             return False
         other = read_header(named)
     except OSError:

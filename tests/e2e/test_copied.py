@@ -1,4 +1,4 @@
-"""A folder of checkpoints and sidecars, copied: what the sidecars say is true of both, as far as the files are equal."""
+"""A folder of checkpoints and sidecars, copied: what the sidecars say is true of both, where the files are equal."""
 
 from __future__ import annotations
 
