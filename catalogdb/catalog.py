@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from catalogdb import facts
 from catalogdb.discovery import PLAIN_CONFIGS, check_root
-from catalogdb.errors import NotFound, UsageError
+from catalogdb.errors import NotFound, RootError, UsageError
 from catalogdb.query import ask, curves, frames, usage
 from catalogdb.query.ask import Page
 from catalogdb.records import (
@@ -91,12 +91,13 @@ class Catalog:
     ) -> ScanReport:
         """Brings the rows of ``roots`` in line with the disk, and reads only what changed; ``full`` reads everything.
 
-        Raises RootError for a root that can't be scanned, before anything is written. Everything else that is wrong
-        with single files is in the report. ``workers`` is the number of processes that read a large tree, by default
+        Without roots those of the settings are meant, else all that the catalog knows. Raises RootError
+        for a root that can't be scanned, before anything is written. Everything else that is wrong with single files
+        is in the report. ``workers`` is the number of processes that read a large tree, by default
         one for each processor (on Linux, where no other thread runs); ``config_names`` are the plain configs that are
         looked for beside a checkpoint.
         """
-        paths = scannable(roots or self._settings.roots)
+        paths = scannable(roots or self._settings.roots or self.known_roots())
         with self.ingesting(
             full=full, use_wandb=use_wandb, workers=workers, config_names=config_names, on_progress=on_progress
         ) as ingest:
@@ -155,6 +156,17 @@ class Catalog:
         return self._store.forget_root(
             [os.path.realpath(expand_home(root)), os.path.normpath(Path.cwd() / expand_home(root))], with_facts=force
         )
+
+    def known_roots(self) -> list[str]:
+        """Absolute paths of the roots, there or not."""
+        with self._store.ledger() as ledger:
+            return ledger.roots()
+
+    def set_out_of_reach(self, path: str) -> bool:
+        """Has the rows at or below an absolute path be stale, since it can't be read, until a scan can read it again.
+        False where the catalog knows nothing of it."""
+        with self._store.ledger() as ledger:
+            return ledger.set_out_of_reach(path)
 
     def lease(self, roots: Sequence[str]) -> Lease:
         """The right to watch roots, for ``catalogdb watch``."""
@@ -532,10 +544,24 @@ def scannable(roots: Sequence[str | os.PathLike[str]]) -> list[str]:
     """Absolute paths of roots that can be scanned, none inside another. Raises UsageError for none, RootError."""
     if not roots:
         raise UsageError("no root to scan; name the folder that holds the outputs")
-    paths = _outermost([os.path.realpath(expand_home(root)) for root in roots])
-    for path in paths:
-        check_root(path)
+    paths, errors = reachable(roots)
+    for error in errors.values():
+        raise error
     return paths
+
+
+def reachable(roots: Sequence[str | os.PathLike[str]]) -> tuple[list[str], dict[str, RootError]]:
+    """The same, and by its path what is wrong with each of the others, in place of raising it."""
+    paths: list[str] = []
+    errors: dict[str, RootError] = {}
+    for path in _outermost([os.path.realpath(expand_home(root)) for root in roots]):
+        try:
+            check_root(path)
+        except RootError as error:
+            errors[path] = error
+        else:
+            paths.append(path)
+    return paths, errors
 
 
 def _outermost(paths: Sequence[str]) -> list[str]:

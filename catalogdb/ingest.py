@@ -6,7 +6,7 @@ import gc
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -207,9 +207,14 @@ class Ingest:
         rel_paths, moment = self._ledger.expiring(path)
         return [Place(folder, 0) for folder in dict.fromkeys(map(_folder_of, rel_paths))], moment
 
-    def set_in_reach(self, path: str, *, there: bool) -> None:
-        """A root that can't be reached has stale rows and no missing ones, until it can be reached again."""
-        (self._ledger.set_in_reach if there else self._ledger.set_out_of_reach)(path)
+    def set_in_reach(self, path: str) -> None:
+        """What lies below can be reached again."""
+        self._ledger.set_in_reach(path)
+
+    def set_out_of_reach(self, path: str) -> bool:
+        """What can't be reached has stale rows and no missing ones, until it can be. False where no row can lie there:
+        it is no root, and neither in one nor above one."""
+        return self._ledger.set_out_of_reach(path)
 
     def _rescan_places(
         self,
@@ -237,7 +242,9 @@ class Ingest:
             targets = self._ledger.link_targets(root, [*before])
             missing, forgotten, changed = self._bring_in_line(root, rows, foreign, walk, [found], tally, readers, top)
             every = [*places.walked, *places.gone]
-            self._ledger.finish_part(root, every, missing=missing, gone=forgotten, problems=walk.problems)
+            self._ledger.finish_part(
+                root, every, missing=missing, gone=forgotten, unlisted=walk.unlisted, problems=walk.problems
+            )
             lost = before.keys() - {candidate.rel_path for candidate in found}
             changed += lost
             wanted, gone = [], [place.folder for place in places.gone]
@@ -302,7 +309,7 @@ class Ingest:
         walk = Walk(root.path, below=root.below, suffixes=self._suffixes, config_names=self._config_names)
         chunks = walk.chunks(LOOKAHEAD)
         missing, gone, _ = self._bring_in_line(root, rows, foreign, walk, chunks, tally, readers, (path, there))
-        self._ledger.finish(root, missing=missing, gone=gone, problems=walk.problems)
+        self._ledger.finish(root, missing=missing, gone=gone, unlisted=walk.unlisted, problems=walk.problems)
 
     def _bring_in_line(
         self,
@@ -337,14 +344,15 @@ class Ingest:
             read.extend(candidate.rel_path for candidate, _, _ in changed)
         if _identity(top[0]) != top[1]:
             raise RootError(f"{top[0]}: was unmounted, moved or deleted meanwhile; its rows are left as they are")
-        gone = {rel_path: row for rel_path, row in rows.items() if _was_listed(rel_path, walk.unlisted)}
+        unlisted = frozenset(walk.unlisted)
+        gone = {rel_path: row for rel_path, row in rows.items() if _was_listed(rel_path, unlisted)}
         missing = [path for path, row in gone.items() if row.state != "missing" and row.id not in moved]
         tally.counts["missing"] += len(missing)
         tally.problems.extend(walk.problems)
         if self._on_change is not None:
             for rel_path in missing:
                 self._on_change(Change("missing", f"{root.path.rstrip('/')}/{rel_path}"))
-        forgotten = [rel_path for rel_path in foreign if _was_listed(rel_path, walk.unlisted)]
+        forgotten = [rel_path for rel_path in foreign if _was_listed(rel_path, unlisted)]
         return [gone[path].id for path in missing], forgotten, read
 
     def _batches(self, changed: list[Changed], read_ahead: Iterable[tuple[slice, list[Reading]]]) -> Iterator[_Batch]:
@@ -541,9 +549,12 @@ def _whole(places: Iterable[Place]) -> list[Place]:
     return [place for place in places if place.depth is None]
 
 
-def _was_listed(rel_path: str, unlisted: Sequence[str]) -> bool:
+def _was_listed(rel_path: str, unlisted: Set[str]) -> bool:
     """Whether the walk saw the folder that the file would lie in, or that it is."""
-    return not any(f"{rel_path}/".startswith(f"{folder}/") or not folder for folder in unlisted)
+    place = rel_path if unlisted else ""
+    while place and place not in unlisted:
+        place = _folder_of(place)
+    return not unlisted or (not place and "" not in unlisted)
 
 
 def _root_of(path: str, roots: Iterable[str]) -> str | None:

@@ -13,6 +13,15 @@ def open_existing(settings: Settings) -> catalogdb.Catalog:
     return catalogdb.Catalog.open(settings=settings)
 
 
+def known_roots(settings: Settings) -> list[str]:
+    """The roots of the catalog that the settings name; none where there is no catalog yet."""
+    path = database_file(settings.url)
+    if path is None or not path.exists():
+        return []
+    with catalogdb.Catalog.open(settings=settings) as catalog:
+        return catalog.known_roots()
+
+
 def require_file(settings: Settings) -> None:
     """Raises DatabaseError where the settings name a file that isn't there."""
     path = database_file(settings.url)

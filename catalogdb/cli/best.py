@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import click
@@ -19,6 +19,7 @@ from catalogdb.query.fields import FIELDS
 from catalogdb.records import Checkpoint, Ranking
 from catalogdb.settings import working_directory
 
+GONE = "is no longer there"
 MOST_GONE = 500
 """Better checkpoints that may be gone before the search for one that is there ends: a disk is away, say."""
 
@@ -66,8 +67,8 @@ def command(
     wanted = (None if per else 1) if limit is None else limit or None
     with open_existing(given.settings()) as catalog:
         ranking, gone = _on_disk(catalog, metric, mode=mode, where=where, limit=wanted, per=per, unique=unique)
-        for path in gone:
-            given.say(visible(f"{path}: is no longer there; run catalogdb scan to have the catalog know"))
+        for line in gone:
+            given.say(visible(line))
         write_checkpoints(
             ranking.checkpoints,
             style,
@@ -120,14 +121,46 @@ def _on_disk(
     per: str | None,
     unique: bool,
 ) -> tuple[Ranking, list[str]]:
-    """The best of those that are still there, and the paths of better ones that are gone since the last scan."""
+    """The best of those that are still there, and what to say of better ones that aren't, or of their whole roots."""
     asked = limit
+    lost: dict[str, str] = {}
     while True:
-        ranking = catalog.rank(metric, mode=mode, where=where, limit=asked, per=per, unique=unique)
-        gone = [row.path for row in ranking.checkpoints if row.state != "missing" and not os.path.lexists(row.path)]
-        there = tuple(row for row in ranking.checkpoints if row.path not in set(gone))
+        elsewhere = {"root": {"$nin": [*lost]}} if lost else None
+        ranking = catalog.rank(metric, mode=mode, where=where, limit=asked, per=per, unique=unique, filters=elsewhere)
+        gone = {
+            row.path: reason
+            for row in ranking.checkpoints
+            if row.state != "missing" and (reason := _why_not_there(row.path))
+        }
+        roots = {row.root: _why_not_there(row.root) for row in ranking.checkpoints if row.path in gone}
+        if any(roots.values()):
+            lost.update((root, reason) for root, reason in roots.items() if reason)
+            continue
+        there = tuple(row for row in ranking.checkpoints if row.path not in gone)
         if asked is None or limit is None or per is not None or len(ranking.checkpoints) < asked or len(there) >= limit:
-            return replace(ranking, checkpoints=there[:limit]), gone
+            return replace(ranking, checkpoints=there[:limit]), [*_without(lost), *_gone(gone)]
         if len(gone) > MOST_GONE:
-            raise NotFound(f"the best {len(gone)} are no longer there, {gone[0]} among them; run catalogdb scan")
+            raise NotFound(f"the best {len(gone)} can't be read, {next(iter(gone))} among them; run catalogdb scan")
         asked = limit + 2 * len(gone)
+
+
+def _why_not_there(path: str) -> str | None:
+    """None for what is there."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return GONE
+    except OSError as error:
+        return f"can't be read: {error.strerror}"
+    return None
+
+
+def _without(roots: Mapping[str, str]) -> Iterator[str]:
+    for root, reason in roots.items():
+        forget = f" (catalogdb forget {root} drops them)" if reason == GONE else ""
+        yield f"{root}: {reason}; its checkpoints are passed over{forget}"
+
+
+def _gone(paths: Mapping[str, str]) -> Iterator[str]:
+    for path, reason in paths.items():
+        yield f"{path}: {reason}" + ("; run catalogdb scan to have the catalog know" if reason == GONE else "")

@@ -41,6 +41,10 @@ class Globals:
         if not self.quiet:
             click.echo(text, err=True)
 
+    def fail(self, text: str) -> None:
+        """A line about what went wrong while the rest goes on: errors are said even to who asked for silence."""
+        click.echo(f"catalogdb: error: {text}", err=True)
+
 
 pass_globals = click.make_pass_decorator(Globals, ensure=True)
 

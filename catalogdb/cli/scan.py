@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
+import catalogdb
+from catalogdb.cli.access import known_roots
 from catalogdb.cli.columns import format_option
 from catalogdb.cli.completion import paths
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.progress import progress_bar
 from catalogdb.cli.render import to_json, visible, write_line
-from catalogdb.errors import UsageError
+from catalogdb.errors import RootError, UsageError
 from catalogdb.records import ScanReport
-from catalogdb.settings import Settings
+from catalogdb.settings import Settings, database_file
 
 SHOWN_PROBLEMS = 20
 COUNTS = ("new", "updated", "unchanged", "moved", "missing", "writing", "unreadable")
@@ -34,11 +38,13 @@ def command(
     workers: int | None,
     style: str,
 ) -> None:
-    """Bring the catalog up to date with the checkpoints under each ROOT; without one, under the roots in the settings.
+    """Bring the catalog up to date with the checkpoints under each ROOT; without one, under the roots in the settings,
+    else under all that the catalog knows.
 
     Files that haven't changed aren't read again, and none is ever executed. Ends with a line that counts the entries.
     What kept a file from being used is said when it's read; `catalogdb status` says it as long as it holds. A scan that
-    reached its end exits with 0, whatever single files were like.
+    reached its end exits with 0, whatever single files were like. A root that isn't there or can't be read is passed
+    over: its rows are stale then, until a scan can read it, and the exit code is 3.
 
     \b
     Examples:
@@ -46,14 +52,38 @@ def command(
       catalogdb scan outputs/ --no-wandb --format json
     """
     settings = given.settings(offline=offline or None)
-    if not roots and not settings.roots:
+    wanted = roots or settings.roots or known_roots(settings)
+    if not wanted:
         raise UsageError("which folder? write catalogdb scan ROOT, or set roots in catalogdb.toml")
-    report = run_scan(given, settings, *(roots or settings.roots), full=full, use_wandb=not no_wandb, workers=workers)
-    if style == "json":
-        write_line(to_json(report.to_dict(), indent=2))
-    else:
-        tell(given, report)
-        write_line(report.summary())
+    from catalogdb.catalog import reachable  # noqa: PLC0415  # completion needn't wait for it
+
+    paths, errors = reachable(wanted)
+    lost = give_up(settings, errors) if errors else []
+    if paths:
+        report = run_scan(given, settings, *paths, full=full, use_wandb=not no_wandb, workers=workers)
+        if style == "json":
+            write_line(to_json(report.to_dict(), indent=2))
+        else:
+            tell(given, report)
+            write_line(report.summary())
+    for line in lost:
+        given.fail(visible(line))
+    if lost:
+        click.get_current_context().exit(RootError.exit_code)
+
+
+def give_up(settings: Settings, errors: Mapping[str, RootError]) -> list[str]:
+    """What to say of roots that can't be scanned. The rows of those that the catalog knows are stale from now on."""
+    path = database_file(settings.url)
+    if path is None or not path.exists():
+        return [str(error) for error in errors.values()]
+    with catalogdb.Catalog.open(settings=settings) as catalog:
+        return [
+            f"{error}; its rows are stale until it can be scanned, and catalogdb forget {root} drops them"
+            if catalog.set_out_of_reach(root)
+            else str(error)
+            for root, error in errors.items()
+        ]
 
 
 def run_scan(
@@ -65,11 +95,11 @@ def run_scan(
     workers: int | None = None,
 ) -> ScanReport:
     """One scan with its progress bar; an interrupted one says what is kept."""
-    from catalogdb.catalog import Catalog, scannable  # noqa: PLC0415  # completion needn't wait for it
-
-    scannable(roots or settings.roots)  # before a catalog is made for a root that isn't there
     try:
-        with Catalog.open(settings=settings) as catalog, progress_bar(wanted=not given.quiet) as on_progress:
+        with (
+            catalogdb.Catalog.open(settings=settings) as catalog,
+            progress_bar(wanted=not given.quiet) as on_progress,
+        ):
             return catalog.scan(*roots, full=full, use_wandb=use_wandb, workers=workers, on_progress=on_progress)
     except KeyboardInterrupt:
         given.say("interrupted; the rows so far are kept, and the next scan carries on")

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 import click
 
 from catalogdb.catalog import scannable
-from catalogdb.cli.access import open_existing
+from catalogdb.cli.access import known_roots, open_existing
 from catalogdb.cli.columns import format_option
 from catalogdb.cli.options import Globals, Group, pass_globals
 from catalogdb.cli.render import write_rows
 from catalogdb.errors import CatalogError, UsageError
 from catalogdb.records import Problem
-from catalogdb.settings import Settings
 from catalogdb.validation import MetadataValidator
 
 STYLES = ("table", "json", "jsonl", "csv", "tsv", "md", "path")
@@ -97,7 +96,10 @@ def validate(given: Globals, roots: tuple[str, ...], style: str) -> None:
       catalogdb sidecar validate outputs --format json > sidecars.json || echo "not all of them are valid"
     """
     settings = given.settings()
-    paths = scannable(roots or settings.roots or _known(settings))
+    wanted = roots or settings.roots or known_roots(settings)
+    if not wanted:
+        raise UsageError("which folder? write catalogdb sidecar validate ROOT")
+    paths = scannable(wanted)
     validator = MetadataValidator(suffixes=settings.suffixes)
     found: Counter[str] = Counter()
     problems: list[Problem] = []
@@ -117,11 +119,3 @@ def validate(given: Globals, roots: tuple[str, ...], style: str) -> None:
     given.say(", ".join(f"{found[kind]} {kind}" for kind in KINDS if found[kind]) or "no checkpoints")
     if found.keys() != {"valid"}:
         click.get_current_context().exit(1)
-
-
-def _known(settings: Settings) -> list[str]:
-    with open_existing(settings) as catalog:
-        roots = [root.path for root in catalog.status().roots]
-    if not roots:
-        raise UsageError("which folder? write catalogdb sidecar validate ROOT")
-    return roots

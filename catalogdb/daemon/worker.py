@@ -252,14 +252,14 @@ class Worker:
                 root.is_away = True
                 root.problem = "isn't there; its rows are stale until it's back"
                 tell("root vanished", level=logging.WARNING, root=root.path, message=root.problem)
-                self._session.ingest.set_in_reach(root.path, there=False)
+                self._session.ingest.set_out_of_reach(root.path)
                 if self._observing is not None:
                     self._observing.unwatch(root.path)
                 continue
             tell("root is back", root=root.path)
             root.is_away = False
             root.settle_in()
-            self._session.ingest.set_in_reach(root.path, there=True)
+            self._session.ingest.set_in_reach(root.path)
             self.observe(root)
             self._hurry(root, "the root is back")
 

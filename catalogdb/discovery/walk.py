@@ -78,10 +78,10 @@ class Walk:
     With ``places`` (sorted, real folders below real folders) only these parts of it are gone through, and of a folder
     that is reached through a link, only whether it is a checkpoint is told; ``listed`` has the folders that were seen.
 
-    After the iteration ``problems`` holds what could not be read, and ``unlisted`` the folders (relative to the
-    root) whose content is unknown: rows below them must not be taken for missing. A folder reached through a
-    symbolic link is walked once, after all real ones, and under its own path where that lies in the root. A folder
-    that is one checkpoint is one candidate, and none of its parts is; it is told from its listing.
+    After the iteration ``problems`` holds what could not be read, and ``unlisted`` the folders and files (relative to
+    the root) that may not be read: their rows, and those below them, must not be taken for missing. A folder reached
+    through a symbolic link is walked once, after all real ones, and under its own path where that lies in the root. A
+    folder that is one checkpoint is one candidate, and none of its parts is; it is told from its listing.
     """
 
     def __init__(
@@ -279,6 +279,8 @@ class Walk:
             if broken or not isinstance(error, FileNotFoundError):
                 reason = LEADS_NOWHERE if broken else f"can't be read: {error.strerror}"
                 self.problems.append(Problem(entry.path, None, reason))
+            if isinstance(error, PermissionError):
+                self.unlisted.append(rel_path)
             return None
         return Candidate(self.root, rel_path, stamp, folder.sources_of(entry.name, beside), target)
 

@@ -92,7 +92,7 @@ FIELDS: dict[str, Field] = {
         Field("mtime", "c.mtime_ns / 1000", "time", "when the file last changed", ("modified",)),
         Field("state", "c.state", "text", "ready, writing, truncated, unreadable, missing"),
         Field("source", "c.source", "text", "the tier that carried the row: yaml, wandb, legacy"),
-        Field("stale", "c.stale", "bool", "a tier could not be asked last time"),
+        Field("stale", "c.stale", "bool", "a tier could not be asked, or its folder not be read, last time"),
         *(_resolved(name) for name in FIELD_NAMES),
         Field("num_parameters", "c.num_parameters", "int", "elements of the weights"),
         Field("num_tensors", "c.num_tensors", "int", "tensors in the weights"),

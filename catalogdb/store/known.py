@@ -25,6 +25,10 @@ CONTENT = ", ".join(
 )
 """What a row says, and not when it was looked at."""
 
+OUT_OF_REACH = 2
+"""The bit of ``recheck`` that says that a row is stale since its folder can't be reached, and for no other reason: the
+next scan that reaches it looks again in any case."""
+
 
 class Known(NamedTuple):
     """A row as far as a scan has to compare it."""
@@ -83,6 +87,10 @@ class KnownRows:
                 return Root(root_id, known, path[len(known) :].strip("/"))
         return None
 
+    def _roots_below(self, path: str) -> list[Root]:
+        roots = self._connection.exec_driver_sql("SELECT id, path FROM roots").fetchall()
+        return [Root(root_id, known, "") for root_id, known in roots if known.startswith(path.rstrip("/") + "/")]
+
     def _take_over(self, root_id: int, rel_root: str, new_id: int) -> None:
         execute = self._connection.exec_driver_sql
         execute(
@@ -109,7 +117,7 @@ class KnownRows:
             rel_path: Known(row_id, mark, recheck, same.setdefault(state, state), same.setdefault(source, source))
             for place in places or (Place(root.below),)
             for rel_path, row_id, mark, recheck, state, source in driver_connection(self._connection).execute(
-                "SELECT rel_path, id, fingerprint, recheck OR coalesce(recheck_at <= ?, 0), state, source "
+                "SELECT rel_path, id, fingerprint, recheck | coalesce(recheck_at <= ?, 0), state, source "
                 f"FROM checkpoints WHERE {_within(place)}",
                 (at, *_within_values(root, place)),
             )
@@ -168,15 +176,22 @@ class KnownRows:
             )
         return found
 
-    def set_out_of_reach(self, path: str) -> None:
-        """Marks what lies below an absolute path as stale, not as missing: its folder can't be reached. The second bit
-        of ``recheck`` says that this alone is why, and has the next scan look again in any case."""
-        root = self._root_above(path)
-        if root is not None:
+    def set_out_of_reach(self, path: str) -> bool:
+        """Marks what lies below an absolute path as stale, not as missing: its folder can't be reached. False where
+        no root of the catalog holds it, or lies below it."""
+        above = self._root_above(path)
+        roots = [above] if above is not None else self._roots_below(path)
+        for root in roots:
+            self.set_folders_out_of_reach(root, [root.below])
+        return bool(roots)
+
+    def set_folders_out_of_reach(self, root: Root, folders: Iterable[str]) -> None:
+        """The same for folders of a root, by relative path."""
+        for place in map(Place, folders):
             self._connection.exec_driver_sql(
-                f"UPDATE checkpoints SET stale = 1, recheck = recheck | 2 WHERE {_within(Place(root.below))} "
+                f"UPDATE checkpoints SET stale = 1, recheck = recheck | {OUT_OF_REACH} WHERE {_within(place)} "
                 "AND state <> 'missing' AND stale = 0",
-                _within_values(root, Place(root.below)),
+                _within_values(root, place),
             )
 
     def set_in_reach(self, path: str) -> None:
@@ -184,8 +199,8 @@ class KnownRows:
         root = self._root_above(path)
         if root is not None:
             self._connection.exec_driver_sql(
-                "UPDATE checkpoints SET stale = 0, recheck = recheck & 1 "
-                f"WHERE {_within(Place(root.below))} AND recheck & 2",
+                f"UPDATE checkpoints SET stale = 0, recheck = recheck & ~{OUT_OF_REACH} "
+                f"WHERE {_within(Place(root.below))} AND recheck & {OUT_OF_REACH}",
                 _within_values(root, Place(root.below)),
             )
 

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from catalogdb.records import Candidate, Finding, Place, Problem, Resolution, Stamp, Tier
 from catalogdb.store.engine import database_path, failures_of, immediate, unchecked
-from catalogdb.store.known import Known, KnownRows, Root
+from catalogdb.store.known import OUT_OF_REACH, Known, KnownRows, Root
 from catalogdb.store.writer import Writer
 
 
@@ -30,10 +30,15 @@ class Ledger:
         self._connection.close()
 
     def open_root(self, path: str) -> tuple[Root, dict[str, Known], dict[str, int]]:
-        """The root of an absolute path, its rows by relative path, and its files known to be no checkpoints."""
+        """The root of an absolute path, which can be reached, its rows by relative path, and its files known to be no
+        checkpoints."""
         with failures_of(self._path), immediate(self._connection):
             root = self._known.root(path)
-            return root, self._known.rows(root), self._known.foreign(root)
+            rows = self._known.rows(root)
+            if any(row.recheck & OUT_OF_REACH for row in rows.values()):
+                self._known.set_in_reach(path)
+                rows = self._known.rows(root)
+            return root, rows, self._known.foreign(root)
 
     def roots(self) -> list[str]:
         """Absolute paths of the known roots."""
@@ -45,10 +50,11 @@ class Ledger:
         with failures_of(self._path), immediate(self._connection):
             return self._known.root(path)
 
-    def set_out_of_reach(self, path: str) -> None:
-        """What lies below an absolute path can't be reached: its rows are stale, and none is missing."""
+    def set_out_of_reach(self, path: str) -> bool:
+        """What lies below an absolute path can't be reached: its rows are stale, and none is missing. False where the
+        catalog knows nothing of it."""
         with failures_of(self._path), immediate(self._connection):
-            self._known.set_out_of_reach(path)
+            return self._known.set_out_of_reach(path)
 
     def set_in_reach(self, path: str) -> None:
         """It can be reached again."""
@@ -122,10 +128,20 @@ class Ledger:
             self._writer.forget()
             raise
 
-    def finish(self, root: Root, *, missing: Iterable[int], gone: Iterable[str], problems: Sequence[Problem]) -> None:
-        """Ends the scan of a root: rows whose files are gone, foreign files that are gone, folders' problems."""
+    def finish(
+        self,
+        root: Root,
+        *,
+        missing: Iterable[int],
+        gone: Iterable[str],
+        unlisted: Sequence[str],
+        problems: Sequence[Problem],
+    ) -> None:
+        """Ends the scan of a root: rows whose files are gone, foreign files that are gone, folders (relative) that
+        could not be listed, folders' problems."""
         with failures_of(self._path), immediate(self._connection):
             self._writer.mark_missing(missing)
+            self._known.set_folders_out_of_reach(root, unlisted)
             self._writer.forget_foreign(root.id, gone)
             self._writer.finish_root(root.id, problems)
 
@@ -141,11 +157,13 @@ class Ledger:
         *,
         missing: Sequence[int],
         gone: Sequence[str],
+        unlisted: Sequence[str],
         problems: Sequence[Problem],
     ) -> None:
         """Ends a look at some places: the same for these, and the root's problems elsewhere stay."""
         with failures_of(self._path), immediate(self._connection):
             self._writer.mark_missing(missing)
+            self._known.set_folders_out_of_reach(root, unlisted)
             self._writer.forget_foreign(root.id, gone)
             self._writer.replace_problems(root.id, places, problems)
 

@@ -181,7 +181,9 @@ def test_a_batch_that_fails_leaves_nothing_and_the_next_one_is_whole(ledger: Led
 def test_missing_rows_stay_known_but_their_metrics_are_not_live(ledger: Ledger, database: Path) -> None:
     write(ledger, resolution("a.ckpt", metrics={"m": 1.0}), resolution("b.ckpt", metrics={"m": 2.0}))
     root, rows, _ = ledger.open_root(ROOT)
-    ledger.finish(root, missing=[rows["a.ckpt"].id], gone=[], problems=[Problem("/data/x", None, "barred")])
+    ledger.finish(
+        root, missing=[rows["a.ckpt"].id], gone=[], unlisted=[], problems=[Problem("/data/x", None, "barred")]
+    )
     assert query(database, "SELECT rel_path, state FROM checkpoints ORDER BY 1") == [
         ("a.ckpt", "missing"),
         ("b.ckpt", "ready"),
@@ -192,7 +194,7 @@ def test_missing_rows_stay_known_but_their_metrics_are_not_live(ledger: Ledger, 
     assert query(database, "SELECT DISTINCT state, live FROM checkpoints JOIN metrics ON id = checkpoint_id") == [
         ("ready", 1)
     ]
-    ledger.finish(root, missing=[], gone=[], problems=[])
+    ledger.finish(root, missing=[], gone=[], unlisted=[], problems=[])
     assert query(database, "SELECT problems FROM roots") == [None]
 
 
@@ -203,7 +205,7 @@ def test_files_that_are_no_checkpoints_are_remembered_until_they_are(ledger: Led
     assert ledger.open_root(ROOT)[2] == {"a.ckpt": 3, "b.ckpt": 2}
     write(ledger, resolution("a.ckpt"))
     assert ledger.open_root(ROOT)[2] == {"b.ckpt": 2}
-    ledger.finish(root, missing=[], gone=["b.ckpt"], problems=[])
+    ledger.finish(root, missing=[], gone=["b.ckpt"], unlisted=[], problems=[])
     assert ledger.open_root(ROOT)[2] == {}
 
 
