@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -88,8 +88,15 @@ class Values(Mapping[str, Value]):
         place = self.shape.places[name]
         return Value(self.content[place], self.shape.origins[place])
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.shape.places
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.shape.names)
+
+    def items(self) -> ItemsView[str, Value]:
+        values = map(Value._make, zip(self.content, self.shape.origins, strict=True))
+        return dict(zip(self.shape.names, values, strict=True)).items()
 
     def __len__(self) -> int:
         return len(self.content)

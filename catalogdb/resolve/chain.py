@@ -146,7 +146,11 @@ def complete(
     if finding is None:
         return replace(known, **changes)
     metrics = prefer(known.metrics, finding.metrics)
-    told = {field: value for field, value in known.fields.items() if value not in _headlines_of(known.metrics, field)}
+    told = {
+        field: value
+        for field, value in known.fields.items()
+        if field not in HEADLINES or value not in _headlines_of(known.metrics, field)
+    }
     fields = prefer(told, finding.fields)
     fields.update(headline_fields(metrics, known=fields.keys()))
     _drop_mode_without_monitor(fields, known.fields, finding.fields)
@@ -166,7 +170,7 @@ def complete(
 
 def _headlines_of(metrics: Mapping[str, Value], field: str) -> list[Value]:
     """What a headline field may have been taken from: it is taken anew where there are more metrics."""
-    return [metrics[name] for name in HEADLINES.get(field, ()) if name in metrics]
+    return [metrics[name] for name in HEADLINES[field] if name in metrics]
 
 
 def _drop_mode_without_monitor(fields: dict[str, Value], *said: Mapping[str, Value]) -> None:
@@ -185,7 +189,9 @@ def _differences(
 ) -> Iterator[Problem]:
     said = finding.fields
     differing = {
-        name: fields[name] for name in COMPARED & fields.keys() & said.keys() if fields[name][0] != said[name][0]
+        name: fields[name]
+        for name in COMPARED
+        if name in fields and name in said and fields[name].value != said[name].value
     }
     found = disagreements(differing, said) if differing else []
     if metrics and finding.metrics:

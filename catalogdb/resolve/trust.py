@@ -78,19 +78,21 @@ def prefer(first: Mapping[str, Value], second: Mapping[str, Value], *, same_orde
 
     ``same_order`` says that all of ``first`` counts at least as much as ``second``.
     """
-    both = {**second, **first}
-    if not same_order:
-        for name in first.keys() & second.keys():
-            if rank(second[name].origin) < rank(first[name].origin):
-                both[name] = second[name]
+    both = dict(second.items())
+    for name, value in first.items():
+        other = both.get(name)
+        if other is None or same_order or rank(value.origin) <= rank(other.origin):
+            both[name] = value
     return both
 
 
 def disagreements(first: Mapping[str, Value], second: Mapping[str, Value]) -> list[tuple[str, Value, Value]]:
     """Names with two values of this file at its step that differ beyond rounding, the one that counts first."""
     found = []
-    for name in sorted(name for name in first.keys() & second.keys() if first[name].value != second[name].value):
-        one, other = sorted((first[name], second[name]), key=lambda value: rank(value.origin))
+    others = dict(second.items())
+    pairs = [(name, value, others[name]) for name, value in first.items() if name in others]
+    for name, *both in sorted(pair for pair in pairs if pair[1].value != pair[2].value):
+        one, other = sorted(both, key=lambda value: rank(value.origin))
         if one.origin.role == "sidecar" and states_itself(name, other):
             one, other = other, one
         if one.origin.scope == other.origin.scope == "checkpoint" and not agree(one, other):

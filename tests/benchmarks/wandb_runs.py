@@ -6,6 +6,7 @@ The server is a stand-in on loopback, in a process of its own. So is each measur
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
@@ -104,13 +105,10 @@ def _checkpoint(torch: Any, number: int, epoch: int) -> dict[str, Any]:
 
 
 def _scan(root: Path, *, use_wandb: bool) -> Result:
-    import httpx  # noqa: PLC0415  # imported with the first question, and imports aren't timed
-
-    import catalogdb.ingest  # noqa: PLC0415
     from catalogdb.catalog import Catalog  # noqa: PLC0415
 
-    assert httpx
-    assert catalogdb.ingest
+    for name in ("httpx", "httpcore", "catalogdb.ingest", "catalogdb.resolve.wandb"):
+        importlib.import_module(name)  # when first needed, and imports aren't timed
     with Catalog.open() as catalog:
         start = time.perf_counter()
         report = catalog.scan(root, use_wandb=use_wandb)

@@ -163,8 +163,8 @@ class _Run:
         self._node = node
         self.config = unwrapped(text_object(node.get("config")))
         self.summary = text_object(node.get("summaryMetrics"))
-        self._own_key = validation_key(self.summary)
-        self.needs = {need: HistoryNeed(need.key or self._own_key or "", need.at) for need in needs}
+        own_key = validation_key(self.summary) if any(not need.key for need in needs) else None
+        self.needs = {need: need if need.key else HistoryNeed(own_key or "", need.at) for need in needs}
         self.found: dict[HistoryNeed, _Found | None] = {}
         self.open: dict[str, tuple[int | None, int | None]] = {}
         samples = items(node.get("sampledHistory"))

@@ -24,7 +24,9 @@ from catalogdb.records import (
     RunQuestion,
     RunRef,
     Scope,
+    Shape,
     Value,
+    Values,
 )
 from catalogdb.resolve.params import flatten
 from catalogdb.resolve.wandb.metrics import as_number, as_step, numbers_of, validation_key
@@ -160,8 +162,9 @@ class RunKnowledge:
             name = config.get(key)
             if isinstance(name, str) and is_known(name):
                 self.fields.setdefault(field, Value(name.strip(), origin._replace(key=f"config.{key}")))
-        params = {name: Value(value, origin) for name, value in flatten(config)}
-        self.params = (ParamGroup(params),) if params else ()
+        params = dict(flatten(config))
+        shape = Shape(tuple(params), (origin,) * len(params))
+        self.params = (ParamGroup(Values(shape, tuple(params.values()))),) if params else ()
         self.summary = dict(numbers_of(run.summary))
         self._ended = run.state not in (None, "running", "pending", "preempting")
 
@@ -180,8 +183,7 @@ class RunKnowledge:
             if saved_at is not None:
                 fields["created_at"] = Value(saved_at, origin)
         origin = self._origin("summary", "checkpoint" if self.is_last(question, joined) else "run")
-        for name, number in self.summary.items():
-            metrics.setdefault(name, Value(number, origin))
+        metrics.update((name, Value(number, origin)) for name, number in self.summary.items() if name not in metrics)
         problems = (Problem(path, "wandb", f"{joined.refused}; its metrics are not used"),) if joined.refused else ()
         return Finding(fields, metrics, self.params, problems)
 

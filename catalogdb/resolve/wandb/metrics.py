@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 MAX_METRICS = 4096
@@ -21,6 +22,8 @@ _VALIDATION = ("val/", "val_", "valid/", "valid_", "validation/", "validation_",
 
 def as_number(value: Any) -> float | None:
     """0.0 and NaN are numbers, true and "0.5" are none."""
+    if type(value) is float:
+        return value
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
@@ -33,6 +36,8 @@ def as_number(value: Any) -> float | None:
 
 def as_step(value: Any) -> int | None:
     """A step, from the whole numbers and floats that it is logged as."""
+    if type(value) is int:
+        return value if 0 <= value < 2**63 else None
     number = as_number(value)
     if number is None or not math.isfinite(number) or not number.is_integer() or not 0 <= number < 2**63:
         return None
@@ -44,19 +49,20 @@ def numbers_of(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
     Objects with a ``_type`` are media.
     """
-    stack: list[tuple[str, Any, int]] = [(name, value, 0) for name, value in reversed(list(row.items()))]
-    given = 0
-    while stack and given < MAX_METRICS:
-        name, value, depth = stack.pop()
-        if (depth == 0 and (name in BOOKKEEPING or name.startswith("_"))) or len(name) > MAX_NAME:
+    logged = ((name, value) for name, value in row.items() if not name.startswith("_") and name not in BOOKKEEPING)
+    return islice(_numbers(logged, 0), MAX_METRICS)
+
+
+def _numbers(items: Iterable[tuple[str, Any]], depth: int) -> Iterator[tuple[str, float]]:
+    for name, value in items:
+        if len(name) > MAX_NAME:
             continue
         if isinstance(value, dict):
             if "_type" not in value and depth < MAX_DEPTH:
-                stack.extend((f"{name}.{key}", inner, depth + 1) for key, inner in reversed(list(value.items())))
+                yield from _numbers(((f"{name}.{key}", inner) for key, inner in value.items()), depth + 1)
             continue
         number = as_number(value)
         if number is not None:
-            given += 1
             yield name, number
 
 
