@@ -21,7 +21,7 @@ class Limits:
     """Whole numbers from 1 on, and seconds of processor time."""
 
     pickle_bytes: int = _bound(64 * MEGABYTE, "Bytes of a pickle, inflated where it is compressed.")
-    pickle_opcodes: int = _bound(1_500_000, "Opcodes of a pickle; a tensor read at one go is none.")
+    pickle_opcodes: int = _bound(1_500_000, "Opcodes of a pickle; a tensor counts for about ten.")
     pickle_rare_opcodes: int = _bound(500_000, "Of these, persistent ids and opcodes that are rare in checkpoints.")
     pickle_depth: int = _bound(4_000, "Marks of a pickle that are open at once: what is nested in what.")
     pickle_memo_index: int = _bound(2**20 - 1, "The highest index of a pickle's memo.")

@@ -4,7 +4,7 @@ It is one loop over the bytes, without recursion, and holds its bounds before th
 
 - steps: each makes at most about 90 bytes that aren't in the pickle (persistent ids and rare ones 140, so that they
   have a bound of their own), so their number bounds memory (100 to 150 MB) and time (under a second); tensors read at
-  one go, each about 1 kB, have a bound of their own;
+  one go, each about 1 kB, have a bound of their own, and count as the ten opcodes whose time they take;
 - text and bytes in total; digits of numbers; memo indexes; names; nesting of marks; copying done by the calls that
   are read as data (Meter).
 """
@@ -22,7 +22,7 @@ from catalogdb.formats.pickle_rebuild import charge_work
 from catalogdb.formats.pickle_text import WIDEST
 from catalogdb.formats.pickle_values import Meter, Stub
 from catalogdb.formats.source import Beyond, CutShort, Refused, over
-from catalogdb.formats.tensor_opcodes import Rewritten, TensorReader
+from catalogdb.formats.tensor_opcodes import TENSOR_COST, Rewritten, TensorReader
 from catalogdb.formats.tensors import StorageRef, TensorRef
 from catalogdb.limits import DEFAULT, Limits
 
@@ -66,19 +66,26 @@ def read_stream(
         raise over(limits, "pickle_bytes", f"pickle of {len(data)} bytes, more")
     try:
         return run(data, start, persistent, limits, at_one_go=True)
-    except Rewritten:
-        return run(data, start, persistent, limits, at_one_go=False)
+    except Rewritten as error:
+        return run(data, start, persistent, limits, at_one_go=False, spent=error.tensors * TENSOR_COST)
 
 
 def run(
-    data: bytes, start: int, persistent: Callable[[object], object] | None, limits: Limits, *, at_one_go: bool
+    data: bytes,
+    start: int,
+    persistent: Callable[[object], object] | None,
+    limits: Limits,
+    *,
+    at_one_go: bool,
+    spent: int = 0,
 ) -> Unpickled:
-    """As ``read_stream``. Raises Rewritten as well where tensors are read ``at_one_go`` and may not be."""
+    """As ``read_stream``. Raises Rewritten as well where tensors are read ``at_one_go`` and may not be. ``spent`` is
+    how many opcodes count as read before."""
     reader = _Reader(data, persistent or as_storage, limits)
     at_one_go = at_one_go and limits.pickle_memo_index >= DEFAULT.pickle_memo_index
     tensors = TensorReader(persistent, limits) if at_one_go else None
     try:
-        value = reader.run(start, tensors)
+        value = reader.run(start, tensors, spent)
     except Beyond:
         raise
     except (IndexError, KeyError, struct.error, ValueError, Refused) as error:
@@ -137,12 +144,16 @@ def as_storage(pid: object) -> object:
     return Stub(PERSISTENT, (pid,))
 
 
-def _turns(limits: Limits, meter: Meter) -> Iterator[Iterable[None]]:
-    """As many turns as opcodes are allowed; now and then a look at the clock, and at the containers that were made."""
-    left, end = limits.pickle_opcodes, None
+def _turns(limits: Limits, meter: Meter, tensors: TensorReader | None, spent: int) -> Iterator[Iterable[None]]:
+    """As many turns as opcodes are allowed beside those ``spent``; now and then a look at the tensors that were read at
+    one go, at the clock, and at the containers that were made."""
+    left, counted, end = limits.pickle_opcodes - spent, 0, None
     while left > 0:
         yield repeat(None, min(left, _TURNS))
         left -= _TURNS
+        if tensors is not None:
+            left -= (tensors.count - counted) * TENSOR_COST
+            counted = tensors.count
         now = time.thread_time()
         end = end or now + limits.file_seconds
         if now > end:
@@ -156,8 +167,8 @@ class _Reader(Machine):
     pos = 0
     op = 0
 
-    def run(self, pos: int, tensors: TensorReader | None = None) -> object:
-        """Runs from ``pos`` to STOP; ``tensors`` reads at one go what it can.
+    def run(self, pos: int, tensors: TensorReader | None = None, spent: int = 0) -> object:
+        """Runs from ``pos`` to STOP; ``tensors`` reads at one go what it can. ``spent`` opcodes count as read.
 
         One function, and long: a call per opcode would double its time (0.15 µs each as it is). Those that checkpoints
         are made of are found by halves, and the rest are the Machine's.
@@ -168,7 +179,7 @@ class _Reader(Machine):
         depth, longest, highest = limits.pickle_depth, limits.pickle_string, limits.pickle_memo_index
         op, left = 0, limits.pickle_rare_opcodes
         try:
-            for _ in chain.from_iterable(_turns(limits, meter)):
+            for _ in chain.from_iterable(_turns(limits, meter, tensors, spent)):
                 op = data[pos]
                 pos += 1
                 if op == 0x71:  # BINPUT

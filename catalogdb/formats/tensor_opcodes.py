@@ -66,8 +66,16 @@ _SHAPE, _PUT_SHAPE, _STRIDE, _PUT_STRIDE, _GRAD = 13, 14, 15, 16, 17
 _PUT_HOOKS, _PUT_ARGS = 19, 21
 
 
+TENSOR_COST = 10
+"""How many opcodes a tensor read at one go counts for: in a pickle of very many it takes their time."""
+
+
 class Rewritten(Exception):
-    """A PUT at an index that is taken: the pickle has to be read anew, and nothing of it at one go."""
+    """A PUT at an index that is taken, after so many tensors: all has to be read anew, and nothing of it at one go."""
+
+    def __init__(self, tensors: int) -> None:
+        super().__init__()
+        self.tensors = tensors
 
 
 Sizes = tuple[int, ...]
@@ -236,7 +244,7 @@ class TensorReader:
                 stack += (int.from_bytes(param[1:], "little"), inner)
                 machine.marks[-1] = len(stack)
             if len(memo) != puts:
-                raise Rewritten
+                raise Rewritten(count)
             if function is None:
                 stack[-1] = ref
             elif inner is None:
@@ -250,7 +258,7 @@ class TensorReader:
         self.count = count
         if inner is not None:
             if len(inner) != filled:
-                raise Rewritten
+                raise Rewritten(count)
             pairs.extend(chain.from_iterable(inner.items()))
             inner.clear()
         stack += pairs
@@ -267,11 +275,10 @@ def _define(
     if kind is None or location[1] != len(place):
         return None
     shared = Written(kind, str(place, "ascii"), None, None, STORAGE_DTYPES.get(kind.name))
-    puts = len(memo) + 4
-    memo[types[13:14]], memo[types[-1:]] = "storage", kind
-    memo[location[-1:]], memo[hooks[-1:]] = shared.location, _ORDERED
-    if len(memo) != puts:
-        raise Rewritten
+    defined = {types[13:14]: "storage", types[-1:]: kind, location[-1:]: shared.location, hooks[-1:]: _ORDERED}
+    if len(defined) < 4 or not memo.keys().isdisjoint(defined):
+        return None
+    memo.update(defined)
     return shared
 
 

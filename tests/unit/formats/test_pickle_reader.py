@@ -22,7 +22,7 @@ from catalogdb.formats.pickle_values import GlobalRef, OpaqueKey, Stub
 from catalogdb.formats.source import CutShort, Refused
 from catalogdb.formats.tensor_opcodes import TensorReader
 from catalogdb.formats.tensors import TensorRef, describe
-from catalogdb.limits import DEFAULT
+from catalogdb.limits import DEFAULT, Limits
 from tests.unit.formats.support import name_ref, outcome, pickled, tensor_opcodes, text, training_pickle, written_out
 
 PROTOCOLS = range(6)
@@ -343,6 +343,23 @@ def test_a_pickle_that_is_cut_anywhere_is_told_as_cut() -> None:
     data = training_pickle(2)
     for end in range(2, len(data)):
         assert outcome(data[:end]) is outcome(data[:end], at_one_go=False) is CutShort
+
+
+def test_tensors_read_at_one_go_count_as_opcodes() -> None:
+    limits = Limits(pickle_opcodes=75_000)
+    idle = b"K\x01\x85" * 33_500 + b"."  # two opcodes each
+    read_pickle(training_pickle(100)[:-1] + idle, limits)
+    with pytest.raises(Refused, match="limits_pickle_opcodes"):
+        read_pickle(training_pickle(300)[:-1] + idle, limits)
+
+
+def test_what_is_read_twice_counts_twice() -> None:
+    data = training_pickle(40)
+    rewritten = data[:-1] + b"0" + data[2:]
+    opcodes = 11_500
+    assert isinstance(read_pickle(rewritten, Limits(pickle_opcodes=opcodes)), dict)
+    with pytest.raises(Refused, match="limits_pickle_opcodes"):
+        read_pickle(rewritten, Limits(pickle_opcodes=opcodes - 1_000))
 
 
 def test_pickles_of_a_few_tensors_and_of_many_are_read_alike() -> None:
