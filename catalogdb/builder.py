@@ -15,14 +15,14 @@ from catalogdb.settings import Settings, expand_home, load_settings
 
 logger = logging.getLogger(__name__)
 
-IN_MEMORY = "sqlite://"
+UNNAMED = "sqlite://"
 
 
 class CheckpointCatalogBuilder:
     """Scans ``outputs_dir`` and lists its checkpoints.
 
-    ``use_cache=False`` keeps nothing: the catalog is in memory. ``config_filenames`` are the plain configs that are
-    looked for beside a checkpoint and above it, in this order.
+    ``use_cache=False`` keeps nothing. ``config_filenames`` are the plain configs that are looked for beside a
+    checkpoint and above it, in this order.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class CheckpointCatalogBuilder:
         entries: list[CheckpointCatalogEntry] = []
         if root.is_dir():
             settings = self._settings or load_settings()
-            with Catalog.open(None if self.use_cache else IN_MEMORY, settings=settings) as catalog:
+            with Catalog.open(None if self.use_cache else UNNAMED, settings=settings) as catalog:
                 report = catalog.scan(root, use_wandb=self.use_wandb_fallback, config_names=self.config_filenames)
                 logger.info("%s", report.summary())
                 entries = sorted(_entries(catalog.iter_search(), root), key=_order)

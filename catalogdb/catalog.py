@@ -60,7 +60,8 @@ class Catalog:
         """Opens a catalog: a SQLAlchemy URL, the path of a SQLite file, or what the settings name.
 
         A file that isn't there is made; an older schema raises SchemaOutdated, an unknown one SchemaTooNew, and a
-        file that can't be used DatabaseError. ``sqlite://`` is a catalog in memory.
+        file that can't be used DatabaseError. ``sqlite://`` is one that nobody else sees and that
+        is gone when it is closed.
         """
         settings = settings or load_settings()
         return cls(Store.open(_url(url, settings)), settings)

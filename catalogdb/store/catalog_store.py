@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -43,40 +44,45 @@ QUERY_ROWS = 100_000
 class Store:
     """The engines of one catalog, and what can be done with its file as a whole."""
 
-    def __init__(self, engine: Engine, reading: Engine, *, may_write: bool = True) -> None:
+    def __init__(
+        self, url: str, engine: Engine, reading: Engine, *, may_write: bool = True, folder: ExitStack | None = None
+    ) -> None:
+        self.url = url
         self._writing_engine = engine
         self._reading_engine = reading
         self._may_write = may_write
         self._path = database_path(engine.url)
+        self._folder = folder or ExitStack()
         self._closed = False
 
     @classmethod
     def open(cls, url: str) -> Store:
         """Opens a catalog, or makes a new one at head. Raises SchemaOutdated, SchemaTooNew or DatabaseError.
 
-        One that may be read but not written is opened for asking alone.
+        One that may be read but not written is opened for asking alone. One without a name is a temporary file until
+        it's closed: SQLite's databases in memory have one connection for all who read and write.
         """
         parsed = parse_url(url)
-        path = database_path(parsed)
-        if path is not None and not may_write(path):
-            reading = make_reading_engine(read_only(parsed))
-            migrate.check_schema(reading)
-            return cls(reading, reading, may_write=False)
-        if path is not None:
+        with ExitStack() as stack:
+            path = database_path(parsed)
+            if path is None:
+                path = Path(stack.enter_context(TemporaryDirectory(prefix="catalogdb-"))) / "catalog.db"
+                parsed = parsed.set(database=str(path))
+            if not may_write(path):
+                reading = make_reading_engine(read_only(parsed))
+                migrate.check_schema(reading)
+                return cls(url, reading, reading, may_write=False)
             make_folder(path)
-        engine = make_engine(parsed)
-        migrate.open_schema(engine)
-        return cls(engine, engine if path is None else make_reading_engine(parsed))
+            engine = make_engine(parsed)
+            migrate.open_schema(engine)
+            return cls(url, engine, make_reading_engine(parsed), folder=stack.pop_all())
 
     def close(self) -> None:
         """May be called again. Whatever is asked afterwards raises CatalogError."""
         self._closed = True
         self._reading_engine.dispose()
         self._writing_engine.dispose()
-
-    @property
-    def url(self) -> str:
-        return str(self._writing_engine.url)
+        self._folder.close()
 
     @property
     def _engine(self) -> Engine:
@@ -89,7 +95,7 @@ class Store:
         return self._reading_engine
 
     def _check_open(self) -> None:
-        """An engine that was disposed of would open its file again, or an empty catalog in memory."""
+        """An engine that was disposed of would open its file again."""
         if self._closed:
             raise CatalogError("this catalog is closed")
 

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import NullPool, QueuePool, StaticPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from catalogdb.errors import CatalogError, DatabaseError, UsageError
 from catalogdb.store.functions import lower_text, param_text
@@ -63,11 +63,7 @@ def database_path(url: URL) -> Path | None:
 
 def make_engine(url: URL) -> Engine:
     """The writer's engine. Transactions begin where the code says so, and with a lock."""
-    if database_path(url) is None:
-        memory = {"check_same_thread": False, "factory": ReadingConnection}
-        engine = create_engine(url, poolclass=StaticPool, connect_args=memory)
-    else:
-        engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False})
+    engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: Any) -> None:
@@ -82,7 +78,7 @@ def make_engine(url: URL) -> Engine:
 
 
 def make_reading_engine(url: URL) -> Engine:
-    """The readers' engine: connections that are kept open, and can't write. For a catalog that is a file."""
+    """The readers' engine: connections that are kept open, and can't write."""
     engine = create_engine(
         url,
         poolclass=QueuePool,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from catalogdb import Catalog, CatalogError
+from catalogdb.demo import lay_out
 
 QUESTIONS: dict[str, Callable[[Catalog, Path], object]] = {
     "best": lambda catalog, _: catalog.best("val/hmean"),
@@ -35,3 +38,39 @@ def test_a_closed_catalog_says_so(tmp_path: Path, url: str, ask: Callable[[Catal
     assert str(caught.value) == "this catalog is closed"
     assert catalog.url.startswith("sqlite:")
     assert not (tmp_path / "catalog.db-wal").exists()
+
+
+class TestWithoutAName:
+    """A catalog that nobody else sees is like any other while it's open."""
+
+    @pytest.fixture
+    def catalog(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalog]:
+        (tmp_path / "temporary").mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+        with Catalog.open("sqlite://") as catalog:
+            catalog.scan(lay_out(tmp_path), use_wandb=False)
+            yield catalog
+
+    def test_nothing_is_left_of_it(self, catalog: Catalog, tmp_path: Path) -> None:
+        assert catalog.url == "sqlite://"
+        assert [*(tmp_path / "temporary").iterdir()] != []
+        catalog.close()
+        assert [*(tmp_path / "temporary").iterdir()] == []
+
+    def test_who_reads_may_write(self, catalog: Catalog) -> None:
+        for row in catalog.iter_search():
+            catalog.tag(row.id, "+seen")
+        rows = catalog.sql("SELECT path FROM checkpoint_overview").rows
+        first = next(rows)
+        catalog.note(1, "between two rows")
+        assert len([first, *rows]) == catalog.count("'seen' IN tags") == 20
+
+    def test_several_threads(self, catalog: Catalog) -> None:
+        def work(number: int) -> int:
+            for step in range(20):
+                catalog.tag(1 + (number + step) % 20, f"+by-{number}")
+                assert len(catalog.search("")) == 20
+            return catalog.count(f"'by-{number}' IN tags")
+
+        with ThreadPoolExecutor(4) as threads:
+            assert list(threads.map(work, range(4))) == [20] * 4

@@ -77,7 +77,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    engine = make_engine(parse_url("sqlite://"))
+    engine = make_engine(parse_url(f"sqlite:///{tmp_path}/catalog.db"))
     open_schema(engine)
     folder = tmp_path / "outputs"
     folder.mkdir()
