@@ -128,3 +128,45 @@ def test_a_log_that_goes_over_a_step_again(tmp_path: Path, settings: Settings) -
     second = rows["one/checkpoints/last-v1.ckpt"]
     assert second.metrics["val/acc"] == 0.8
     assert second.problems == ()
+
+
+def test_two_trainings_in_one_folder(tmp_path: Path, settings: Settings) -> None:
+    """Of rows that are as likely, and of configs, what they say alike counts."""
+    for at, loss in ((FIRST, 0.9), (SECOND, 0.2)):
+        train(tmp_path / "one", loss, at=at, config={"lr": loss / 10, "model": {"depth": 18, "seed": loss}})
+    checkpoints = tmp_path / "one" / "checkpoints"
+    save(checkpoints / "unscored.ckpt", wandb_run_id="baseline")
+    save(checkpoints / "first.ckpt", score=0.9, wandb_run_id="baseline")
+    rows = scanned(settings, tmp_path / "one")
+    unscored, first = (rows[f"one/checkpoints/{name}.ckpt"] for name in ("unscored", "first"))
+    assert unscored.metrics == {}
+    assert first.metrics == pytest.approx({"val/loss": 0.9, "val/acc": 0.1})
+    for row in (unscored, first):
+        assert row.params == {"model.depth": 18, "wandb_run_id": "baseline"}
+
+
+def test_two_projects_in_one_folder(tmp_path: Path, settings: Settings) -> None:
+    train(tmp_path, 0.9, at=FIRST, project="ocr")
+    train(tmp_path, 0.2, at=SECOND, project="seg")
+    for project in ("ocr", "seg", "det"):
+        save(tmp_path / project / "checkpoints" / "last.ckpt")
+        text = f"logger: {{wandb: {{id: baseline, project: {project}}}}}\n"
+        (tmp_path / project / "config.yaml").write_text(text, encoding="utf-8")
+    save(tmp_path / "nobody" / "checkpoints" / "last.ckpt", wandb_run_id="baseline")
+    for full in (False, True):
+        found = losses(scanned(settings, *(tmp_path / name for name in ("ocr", "seg", "det", "nobody")), full=full))
+        assert found == {"ocr": (0.9, 0.09), "seg": (0.2, 0.02), "det": (None, None), "nobody": (None, None)}
+
+
+def test_a_sweep_whose_runs_share_the_parameters(tmp_path: Path, settings: Settings) -> None:
+    """Parameters tell a run that lies near only where no other one has them; a score does."""
+    shared: dict[str, Any] = {"arch": "pan", "encoder": "resnet18", "classes": 2}
+    for number, loss in enumerate((0.9, 0.2)):
+        train(tmp_path, loss, run_id=f"aaaa111{number}", config={**shared, "lr": loss / 10})
+    save(tmp_path / "exp" / "checkpoints" / "last.ckpt", **shared)
+    save(tmp_path / "scored" / "checkpoints" / "last.ckpt", score=0.2, **shared)
+    save(tmp_path / "whole" / "checkpoints" / "last.ckpt", **shared, lr=0.09)
+    rows = scanned(settings, *(tmp_path / name for name in ("exp", "scored", "whole")))
+    runs = {path.split("/")[0]: row.wandb_run_id for path, row in rows.items()}
+    assert runs == {"exp": None, "scored": "aaaa1111", "whole": "aaaa1110"}
+    assert rows["exp/checkpoints/last.ckpt"].metrics == {}

@@ -7,8 +7,8 @@ What was logged by the validation before the file's save is the file's; all else
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -55,13 +55,15 @@ def needs_of(question: RunQuestion, run: CachedRun | None = None) -> tuple[Histo
 class Joined:
     """``row`` is the history row that is taken, ``exact`` whether it's the one of this file's save.
 
-    ``refused`` says why the row at that step is another file's.
+    ``refused`` says why the row at that step is another file's; ``unsure`` are names that rows of other trainings, as
+    likely the checkpoint's, have another value of, or none.
     """
 
     row: HistoryRow | None = None
     exact: bool = False
     agreed: bool = False
     refused: str | None = None
+    unsure: frozenset[str] = frozenset()
 
 
 def join(question: RunQuestion, run: CachedRun) -> Joined:
@@ -72,14 +74,29 @@ def join(question: RunQuestion, run: CachedRun) -> Joined:
         rows = run.history.get(need) or ()
         if run.state not in WHOLE and (reached is None or reached <= need.at):
             rows = tuple(row for row in rows if row.at == need.at)  # what it logged since may not have come here
-        judged = [_judge(question, need, row) for row in rows]
-        for one in sorted(judged, key=lambda one: (one.row is None, not one.agreed)):
-            if one.exact and one.row is not None:
-                return one
-            if best.row is None and (one.row is not None or best.refused is None):
-                best = one
-            break
+        one = _together([_judge(question, need, row) for row in rows])
+        if one.exact and one.row is not None:
+            return one
+        if best.row is None and (one.row is not None or best.refused is None):
+            best = one
     return best
+
+
+def _together(judged: Sequence[Joined]) -> Joined:
+    """What rows of one step say alike: those that agree with the checkpoint, else all that don't contradict it."""
+    taken = [one for one in judged if one.row is not None]
+    taken = [one for one in taken if one.agreed] or taken
+    if len(taken) < 2:
+        return next(iter(taken or judged), Joined())
+    first, *others = [one.row for one in taken if one.row is not None]
+    alike = {
+        name: value
+        for name, value in first.values.items()
+        if all(name in row.values and row.values[name] == value for row in others)
+    }
+    named = {name for row in (first, *others) for name, _ in numbers_of(row.values)}
+    unsure = frozenset(named - dict(numbers_of(alike)).keys())
+    return replace(taken[0], row=first._replace(values=alike), unsure=unsure)
 
 
 def may_follow(question: RunQuestion, run: CachedRun, joined: Joined) -> bool:
@@ -183,7 +200,11 @@ class RunKnowledge:
             if saved_at is not None:
                 fields["created_at"] = Value(saved_at, origin)
         origin = self._origin("summary", "checkpoint" if self.is_last(question, joined) else "run")
-        metrics.update((name, Value(number, origin)) for name, number in self.summary.items() if name not in metrics)
+        metrics.update(
+            (name, Value(number, origin))
+            for name, number in self.summary.items()
+            if name not in metrics and name not in joined.unsure
+        )
         problems = (Problem(path, "wandb", f"{joined.refused}; its metrics are not used"),) if joined.refused else ()
         return Finding(fields, metrics, self.params, problems)
 
@@ -194,7 +215,8 @@ class RunKnowledge:
             return False
         epoch, at = as_step(summary.get("epoch")), as_step(summary.get(AXIS))
         if row is not None:
-            return at == row.at
+            others = [name for name, value in numbers_of(row.values) if self.summary.get(name, value) != value]
+            return at == row.at and not joined.unsure and not others  # another training may have gone over the step
         if question.at is not None and at == question.at:
             same_epoch = epoch == question.epoch or (epoch is None and question.sure)
         else:

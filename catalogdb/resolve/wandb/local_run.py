@@ -15,6 +15,9 @@ from catalogdb.resolve.wandb.record_log import NotARecordLog
 from catalogdb.resolve.wandb.run_file import continues, read_run_file, values_of
 from catalogdb.resolve.wandb.run_folders import RunFolder
 
+Whose = tuple[str, str]
+"""Entity and project, each empty where nobody says."""
+
 MAX_SUMMARY = 16 * 1024 * 1024
 
 
@@ -36,10 +39,12 @@ def read_local_run(
     needs: Collection[HistoryNeed],
     known: Callable[[str], RunFile | None],
     *,
+    whose: Whose = ("", ""),
     now: datetime,
     ttl: float,
 ) -> LocalRun | None:
-    """The run of ``sessions`` (oldest first); None where no file of them says anything.
+    """The run of ``sessions`` (oldest first), without those of another than ``whose`` entity or project; None where no
+    file of them says anything, or where they are of two projects. What their configs state differently is left out.
 
     A run without an end counts as running until its file was left alone for ``ttl`` seconds, then as crashed.
     """
@@ -47,9 +52,10 @@ def read_local_run(
     went_on = True
     problems: list[tuple[str, str]] = []
     rows: dict[HistoryNeed, list[HistoryRow]] = {need: [] for need in needs}
-    config: dict[str, Any] = {}
+    configs: list[Mapping[str, Any]] = []
     summary: dict[str, Any] = {}
     told: dict[str, Any] = {}
+    owners: set[Whose] = set()
     for session in sessions:
         said: Mapping[str, Any] = {}
         before = known(session.log)
@@ -61,15 +67,22 @@ def read_local_run(
             reason = f"can't be read: {error.strerror}" if isinstance(error, OSError) else str(error)
             problems.append((session.log, reason))
         else:
+            owner = _owner(file)
+            if not _agree(owner, whose):
+                continue
+            owners.add(owner)
             files.append(file)
             went_on = went_on and before is not None and continues(before, file)
             said = file.content
             for need, found in answers.items():
                 rows[need].extend(found)
-        config.update(values_of(said.get("config", {})) or _config_file(session))
+        configs.append(values_of(said.get("config", {})) or _config_file(session))
         summary.update(values_of(said.get("summary", {})) or _summary_file(session))
         told.update(said.get("run", {}))
+    config = _common(configs)
     if not files and not config and not summary:
+        return None
+    if not all(_agree(one, other) for one in owners for other in owners):
         return None
     last = files[-1].content if files else {}
     state, expires_at = _state(last, files, now=now, ttl=ttl)
@@ -89,12 +102,35 @@ def read_local_run(
     return LocalRun(run, tuple(files), complete, online, went_on, tuple(problems))
 
 
-def key_of(sessions: Sequence[RunFolder], files: Collection[RunFile]) -> RunKey:
+def key_of(sessions: Sequence[RunFolder], files: Collection[RunFile], whose: Whose) -> RunKey:
     """The run's key, as far as the files that were read tell."""
     told: dict[str, Any] = {}
     for file in files:
-        told.update(file.content.get("run", {}))
+        if _agree(_owner(file), whose):
+            told.update(file.content.get("run", {}))
     return _key(sessions[-1], told)
+
+
+def _owner(file: RunFile) -> Whose:
+    told = file.content.get("run", {})
+    return told.get("entity", ""), told.get("project", "")
+
+
+def _agree(one: Whose, other: Whose) -> bool:
+    """What one of them doesn't know contradicts nothing."""
+    return all(not here or not there or here == there for here, there in zip(one, other, strict=True))
+
+
+def _common(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Entries that no two differ in, within mappings as well."""
+    common: dict[str, Any] = {}
+    for name in dict.fromkeys(name for config in configs for name in config):
+        values = [config[name] for config in configs if name in config]
+        if all(isinstance(value, dict) for value in values):
+            common[name] = _common(values)
+        elif all(value == values[0] for value in values):
+            common[name] = values[0]
+    return common
 
 
 def _key(last: RunFolder, told: Mapping[str, Any]) -> RunKey:

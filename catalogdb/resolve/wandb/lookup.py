@@ -12,8 +12,8 @@ from catalogdb.records import CachedRun, Finding, HistoryNeed, Problem, RunKey, 
 from catalogdb.resolve.wandb.beside import ask_beside
 from catalogdb.resolve.wandb.fetching import Fetcher, RunCache, iso
 from catalogdb.resolve.wandb.join import RunKnowledge, agrees_by_score, confirms, join, may_follow, needs_of
-from catalogdb.resolve.wandb.local_run import LocalRun, key_of, read_local_run
-from catalogdb.resolve.wandb.run_folders import RunFolders
+from catalogdb.resolve.wandb.local_run import LocalRun, Whose, key_of, read_local_run
+from catalogdb.resolve.wandb.run_folders import RunFolder, RunFolders
 
 CATCHES_UP = 30.0
 """Seconds after which a run's log, whose end lags behind its checkpoints, is read on."""
@@ -143,17 +143,24 @@ class RunLookup:
         """One answer for each (checkpoint's path, question)."""
         self._knowledge.clear()
         answers = [RunAnswer() for _ in questions]
+        alike: dict[int, list[RunAnswer]] = {}
         left = dict(enumerate(questions))
         place = 0
         while left := {index: asked for index, asked in left.items() if place < len(asked[1].refs)}:
             known = self._runs({index: (question, question.refs[place]) for index, (_, question) in left.items()})
             for index, (path, question) in list(left.items()):
-                answer = self._judge(path, question, question.refs[place], known[index])
+                answer, sure = self._judge(path, question, question.refs[place], known[index])
+                if answer.finding is not None and not sure:
+                    alike.setdefault(index, []).append(answer)
+                    continue
                 if answer.finding is not None:
                     del left[index]
                 if answer.finding is not None or not answers[index].failed:
                     answers[index] = answer
             place += 1
+        for index, (answer, *others) in alike.items():
+            if answers[index].finding is None and not others:
+                answers[index] = answer
         self._count()
         return answers
 
@@ -164,24 +171,26 @@ class RunLookup:
         self._count()
         return run if run is not None and run.found else None
 
-    def _judge(self, path: str, question: RunQuestion, ref: RunRef, known: _Known) -> RunAnswer:
+    def _judge(self, path: str, question: RunQuestion, ref: RunRef, known: _Known) -> tuple[RunAnswer, bool]:
+        """The answer, and whether it stands by itself: a run that only lies near, and has the same parameters, may be
+        one of a sweep."""
         run = known.run
         if run is None:
-            return RunAnswer(failed=known.failed)
+            return RunAnswer(failed=known.failed), True
         if not run.found:
-            return RunAnswer(again_at=run.expires_at)
+            return RunAnswer(again_at=run.expires_at), True
         joined = join(question, run)
         again_at = run.expires_at
         if again_at is not None and may_follow(question, run, joined):
             again_at = min(again_at, iso(self._now() + timedelta(seconds=CATCHES_UP)))
-        held = agrees_by_score(question, joined) if not known.proven else ref.stated or confirms(question, run, joined)
-        if not held:
-            return RunAnswer(again_at=again_at)
+        agreed = agrees_by_score(question, joined)
+        if not (agreed or (known.proven and (ref.stated or confirms(question, run, joined)))):
+            return RunAnswer(again_at=again_at), True
         knowledge = self._knowledge.get(id(run))
         if knowledge is None:
             knowledge = self._knowledge[id(run)] = RunKnowledge(run)
         finding = knowledge.finding(question, ref, joined, path)
-        return RunAnswer(finding, known.failed, known.stale, again_at)
+        return RunAnswer(finding, known.failed, known.stale, again_at), agreed or ref.source != "run folder"
 
     def _runs(self, asked: Asked) -> dict[int, _Known]:
         """For each question the run that its reference leads to: on disk, in the cache, on the server."""
@@ -195,15 +204,15 @@ class RunLookup:
         return known
 
     def _local_runs(self, asked: Asked) -> dict[int, LocalRun]:
-        groups: dict[tuple[str, str], list[int]] = {}
+        groups: dict[tuple[tuple[RunFolder, ...], Whose], list[int]] = {}
         for index, (question, ref) in asked.items():
             sessions = self._folders.sessions(question.folder, ref.run_id)
             if sessions:
-                groups.setdefault((sessions[0].path, ref.run_id), []).append(index)
+                whose = (ref.entity, ref.project) if ref.stated else ("", "")  # a folder's name is no project
+                groups.setdefault((sessions, whose), []).append(index)
         found: dict[int, LocalRun] = {}
-        for indexes in groups.values():
-            question, ref = asked[indexes[0]]
-            local = self._read_local(question.folder, ref.run_id, [asked[index][0] for index in indexes])
+        for (sessions, whose), indexes in groups.items():
+            local = self._read_local(sessions, whose, [asked[index][0] for index in indexes])
             if local is not None:
                 found.update(dict.fromkeys(indexes, local))
         runs = list({id(local): local for local in found.values()}.values())
@@ -214,27 +223,23 @@ class RunLookup:
             self._problems.extend(Problem(path, "wandb", reason) for path, reason in local.problems)
         return found
 
-    def _read_local(self, folder: str, run_id: str, questions: Sequence[RunQuestion]) -> LocalRun | None:
+    def _read_local(
+        self, sessions: Sequence[RunFolder], whose: Whose, questions: Sequence[RunQuestion]
+    ) -> LocalRun | None:
         """A run's files, each read on from where it was left; rows that were found before aren't looked for again,
         unless training began anew, or went over a step again."""
-        sessions = self._folders.sessions(folder, run_id)
         before = [file for file in (self._cache.find_file(session.log) for session in sessions) if file is not None]
         files = {file.path: file for file in before}
 
         def read(needs: Collection[HistoryNeed]) -> LocalRun | None:
-            local = read_local_run(
-                sessions,
-                needs,
-                files.get,
-                now=self._now(),
-                ttl=self._defaults.ttl,
-            )
+            now, ttl = self._now(), self._defaults.ttl
+            local = read_local_run(sessions, needs, files.get, whose=whose, now=now, ttl=ttl)
             files.update({file.path: file for file in local.files} if local is not None else {})
             return local
 
         needs = {need for question in questions for need in needs_of(question) if need.key}
-        key = key_of(sessions, before)
-        cached = next((run.history for run in self._cache.find([run_id]) if run.key == key), {})
+        key = key_of(sessions, before, whose)
+        cached = next((run.history for run in self._cache.find([key.run_id]) if run.key == key), {})
         history = {
             need: rows for need, rows in cached.items() if need in needs and any(row.at == need.at for row in rows)
         }
