@@ -321,11 +321,11 @@ class Ingest:
         tally: Tally,
         readers: Readers,
         top: tuple[str, Identity | None],
-    ) -> tuple[list[int], list[str], list[str]]:
+    ) -> tuple[dict[int, int | None], list[str], list[str]]:
         """Writes what changed. ``top`` is the folder that was scanned, and what it was when that began.
 
-        Returns the ids of rows and the paths of foreign files that are gone, and the paths of those that had to be
-        read.
+        Returns the rows that are gone (id → fingerprint), the paths of foreign files that are gone, and the paths of
+        those that had to be read.
         """
         moved: set[int] = set()
         read: list[str] = []
@@ -353,7 +353,7 @@ class Ingest:
             for rel_path in missing:
                 self._on_change(Change("missing", f"{root.path.rstrip('/')}/{rel_path}"))
         forgotten = [rel_path for rel_path in foreign if _was_listed(rel_path, unlisted)]
-        return [gone[path].id for path in missing], forgotten, read
+        return {gone[path].id: gone[path].fingerprint for path in missing}, forgotten, read
 
     def _batches(self, changed: list[Changed], read_ahead: Iterable[tuple[slice, list[Reading]]]) -> Iterator[_Batch]:
         """What belongs into one transaction, with what was read of it."""
@@ -439,7 +439,8 @@ class Ingest:
         tally.problems.extend(said)
         resolved: list[tuple[Resolution, int]] = []
         foreign: list[tuple[str, int, str | None]] = []
-        vanished: list[int] = []
+        vanished: dict[int, int | None] = {}
+        seen: dict[str, int | None] = {}
         changes: list[Change] = []
         for reading, (candidate, mark, known) in zip(batch.readings, batch.changed, strict=True):
             answer = next(answers, None) if reading.question is not None else None
@@ -448,7 +449,7 @@ class Ingest:
             row_id = moves.get(candidate.rel_path, known.id if known else None)
             if reading.header_state is None:
                 if row_id is not None:
-                    vanished.append(row_id)
+                    vanished[row_id] = known.fingerprint if known and known.id == row_id else None
                     changes.append(Change("missing", candidate.path))
                 continue
             if reading.header_state == "foreign" and row_id is None and candidate.source("sidecar") is None:
@@ -460,6 +461,8 @@ class Ingest:
             if answer is not None:
                 resolution = self._completed(resolution, answer, earlier)
             resolved.append((resolution, mark))
+            if candidate.rel_path not in moves:
+                seen[candidate.rel_path] = known.fingerprint if known else None
             changes.append(Change(event, resolution.candidate.path, resolution))
             tally.counts.update((event, resolution.source, STATE_COUNTS.get(resolution.state, "ready")))
             tally.problems.extend(resolution.problems)
@@ -469,7 +472,7 @@ class Ingest:
             if known is not None and known.fingerprint == mark and known.id not in moved
         }
         before = self._contents(again)
-        self._ledger.write(root, resolved, foreign, vanished)
+        self._ledger.write(root, resolved, foreign, vanished, seen=seen)
         tally.counts["missing"] += len(vanished)
         tally.counts["foreign"] += len(foreign)
         tally.resolved += len(batch.changed)

@@ -189,7 +189,8 @@ class Walk:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                self.unlisted.append(rel_path)
+                if is_utf8(rel_path):  # no row lies below another one
+                    self.unlisted.append(rel_path)
                 self.problems.append(Problem(path, None, f"folder can't be read: {error.strerror}"))
                 continue
             if self._places:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Engine
@@ -95,10 +95,12 @@ class Ledger:
             return self._known.with_problem(root, reason)
 
     def follow_moves(self, root: Root, candidates: Sequence[Candidate]) -> dict[str, int]:
-        """Relative path → id of the rows that were given a new path."""
+        """Relative path → id of the rows that were given a new path. Raises DatabaseError where the root is no longer
+        there."""
         if not candidates:
             return {}
         with failures_of(self._path), immediate(self._connection):
+            self._known.assert_there(root)
             return self._known.follow_moves(root, candidates)
 
     def said_before(self, checkpoint_id: int, stamp: Stamp, tier: Tier) -> Finding | None:
@@ -110,17 +112,21 @@ class Ledger:
         root: Root,
         resolved: Sequence[tuple[Resolution, int]],
         foreign: Sequence[tuple[str, int, str | None]],
-        vanished: Sequence[int],
+        vanished: Mapping[int, int | None],
+        *,
+        seen: Mapping[str, int | None],
     ) -> None:
         """One batch: rows with their fingerprints, files that are no checkpoints, rows whose file vanished.
 
-        Raises DatabaseError where the root is no longer there: another scan, of a folder above it, took its rows over.
+        ``seen`` and ``vanished`` say which fingerprint a row had, by its path and by its id, when its file was looked
+        at: one that another scan wrote meanwhile stays, and is due for another look. Raises DatabaseError where the
+        root is no longer there: another scan, of a folder above it, took its rows over.
         """
         try:
             with failures_of(self._path), unchecked(self._connection), immediate(self._connection):
                 self._known.assert_there(root)
                 if resolved:
-                    self._writer.upsert(root.id, resolved)
+                    self._writer.upsert(root.id, resolved, seen)
                     self._writer.forget_foreign(root.id, (each.candidate.rel_path for each, _ in resolved))
                 self._writer.remember_foreign(root.id, foreign)
                 self._writer.mark_missing(vanished)
@@ -132,14 +138,16 @@ class Ledger:
         self,
         root: Root,
         *,
-        missing: Iterable[int],
+        missing: Mapping[int, int | None],
         gone: Iterable[str],
         unlisted: Sequence[str],
         problems: Sequence[Problem],
     ) -> None:
-        """Ends the scan of a root: rows whose files are gone, foreign files that are gone, folders (relative) that
-        could not be listed, folders' problems."""
+        """Ends the scan of a root: rows whose files are gone (as ``write`` has those that vanished), foreign files that
+        are gone, folders (relative) that could not be listed, folders' problems. Raises DatabaseError where the root is
+        no longer there."""
         with failures_of(self._path), immediate(self._connection):
+            self._known.assert_there(root)
             self._writer.mark_missing(missing)
             self._known.set_folders_out_of_reach(root, unlisted)
             self._writer.forget_foreign(root.id, gone)
@@ -155,13 +163,14 @@ class Ledger:
         root: Root,
         places: Sequence[Place],
         *,
-        missing: Sequence[int],
+        missing: Mapping[int, int | None],
         gone: Sequence[str],
         unlisted: Sequence[str],
         problems: Sequence[Problem],
     ) -> None:
         """Ends a look at some places: the same for these, and the root's problems elsewhere stay."""
         with failures_of(self._path), immediate(self._connection):
+            self._known.assert_there(root)
             self._writer.mark_missing(missing)
             self._known.set_folders_out_of_reach(root, unlisted)
             self._writer.forget_foreign(root.id, gone)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from math import isnan
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -63,6 +63,13 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
+class _There(NamedTuple):
+    """A row as it is by now."""
+
+    id: int
+    fingerprint: int
+
+
 class Writer:
     """Writes into one catalog, inside transactions that its caller opens.
 
@@ -77,25 +84,41 @@ class Writer:
     def forget(self) -> None:
         self._interned = Interned(self._raw)
 
-    def upsert(self, root_id: int, resolved: Sequence[tuple[Resolution, int]]) -> None:
+    def upsert(self, root_id: int, resolved: Sequence[tuple[Resolution, int]], seen: Mapping[str, int | None]) -> None:
         """Writes rows with all that hangs on them. ``resolved`` pairs each resolution with its fingerprint.
 
-        The user's own tags, notes and aliases stay with the row.
+        ``seen`` has by relative path the fingerprint that a row had before its file was read, None for no row. One that
+        has another by now was written meanwhile by somebody who may know better: it stays, and is looked at again. The
+        user's own tags, notes and aliases stay with the row.
         """
         execute = self._connection.exec_driver_sql
         at = now()
-        newest = execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'checkpoints'").scalar_one()
+        there = self._there(root_id, [resolution.candidate.rel_path for resolution, _ in resolved])
+        overtaken = {
+            path: there[path].id
+            for path, mark in [(resolution.candidate.rel_path, mark) for resolution, mark in resolved]
+            if path in there and path in seen and there[path].fingerprint not in (seen[path], mark)
+        }
+        if overtaken:
+            execute(
+                "UPDATE checkpoints SET recheck = recheck | 1 WHERE id = ?", [(each,) for each in overtaken.values()]
+            )
+            resolved = [each for each in resolved if each[0].candidate.rel_path not in overtaken]
+            if not resolved:
+                return
         param_sets = self._interned.param_sets([resolution.params for resolution, _ in resolved])
         rows = [
             self._row(root_id, resolution, fingerprint, param_sets.get(resolution.params), at)
             for resolution, fingerprint in resolved
         ]
         execute(UPSERT, rows)
-        ids = self.ids(root_id, [resolution.candidate.rel_path for resolution, _ in resolved])
-        known = [(checkpoint_id,) for checkpoint_id in ids.values() if checkpoint_id <= newest]
+        paths = [resolution.candidate.rel_path for resolution, _ in resolved]
+        ids = {path: there[path].id for path in paths if path in there}
+        known = [(checkpoint_id,) for checkpoint_id in ids.values()]
         if known:
             execute("DELETE FROM metrics WHERE checkpoint_id = ?", known)
             execute("DELETE FROM sources WHERE checkpoint_id = ?", known)
+        ids |= {path: row.id for path, row in self._there(root_id, [path for path in paths if path not in ids]).items()}
         metrics: list[tuple[Any, ...]] = []
         sources: list[tuple[Any, ...]] = []
         for resolution, _ in resolved:
@@ -117,19 +140,34 @@ class Writer:
         if sources:
             execute(INSERT_SOURCE, sources)
 
-    def ids(self, root_id: int, rel_paths: Sequence[str]) -> dict[str, int]:
-        rows = self._connection.exec_driver_sql(
-            f"SELECT rel_path, id FROM checkpoints WHERE root_id = ? AND rel_path IN ({_marks(len(rel_paths))})",
+    def _there(self, root_id: int, rel_paths: Sequence[str]) -> dict[str, _There]:
+        rows = self._raw.execute(
+            "SELECT rel_path, id, fingerprint FROM checkpoints "
+            f"WHERE root_id = ? AND rel_path IN ({_marks(len(rel_paths))})",
             (root_id, *rel_paths),
         )
-        return {rel_path: checkpoint_id for rel_path, checkpoint_id in rows}
+        return {rel_path: _There(checkpoint_id, fingerprint) for rel_path, checkpoint_id, fingerprint in rows}
 
-    def mark_missing(self, ids: Iterable[int]) -> None:
-        """The files are gone. The rows stay known, with all that is known about them."""
-        keys = [(checkpoint_id,) for checkpoint_id in ids]
-        if keys:
-            self._connection.exec_driver_sql("UPDATE checkpoints SET state = 'missing' WHERE id = ?", keys)
-            self._connection.exec_driver_sql("UPDATE metrics SET live = 0 WHERE checkpoint_id = ?", keys)
+    def mark_missing(self, seen: Mapping[int, int | None]) -> None:
+        """The files are gone. The rows stay known, with all that is known about them.
+
+        ``seen`` has by id the fingerprint that a row had before its file was looked for, None for any. One that has
+        another by now was written meanwhile, so its file is back: it stays as it is, and is looked at again.
+        """
+        if not seen:
+            return
+        execute = self._connection.exec_driver_sql
+        execute(
+            "UPDATE checkpoints SET state = 'missing' WHERE id = ? AND fingerprint = coalesce(?, fingerprint)",
+            [*seen.items()],
+        )
+        keys = [(checkpoint_id,) for checkpoint_id in seen]
+        execute("UPDATE checkpoints SET recheck = recheck | 1 WHERE id = ? AND state <> 'missing'", keys)
+        execute(
+            "UPDATE metrics SET live = 0 WHERE checkpoint_id = ?1 "
+            "AND (SELECT state FROM checkpoints WHERE id = ?1) = 'missing'",
+            keys,
+        )
 
     def keep_fingerprints(self, known: Sequence[tuple[int, str]]) -> None:
         self._connection.exec_driver_sql(

@@ -309,6 +309,21 @@ def test_a_folder_that_may_not_be_read_is_a_problem_and_its_content_unknown(tmp_
     assert "permissions" in refused
 
 
+def test_a_folder_that_is_no_utf8_and_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = os.fsdecode(b"barred-\xff")
+    lay_out(tmp_path, f"{name}/x.ckpt", "y.ckpt")
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if path.endswith(name):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found, walked = walk(tmp_path)
+    assert (list(found), walked.unlisted, len(walked.problems)) == (["y.ckpt"], [], 1)
+
+
 @pytest.mark.parametrize(
     ("name", "reason"), [("gone", "no such folder"), ("file.ckpt", "is a file"), ("file.ckpt/below", "is a file")]
 )

@@ -44,9 +44,9 @@ class World:
         writer = Writer(self.connection)
         if candidates:
             resolved = [(Resolution(each, "ready", "torch_zip", "legacy"), fingerprint(each)) for each in candidates]
-            writer.upsert(found.id, resolved)
+            writer.upsert(found.id, resolved, {})
         names = {each.rel_path for each in candidates}
-        writer.mark_missing(row.id for path, row in self.known.rows(found).items() if path not in names)
+        writer.mark_missing({row.id: None for path, row in self.known.rows(found).items() if path not in names})
         return found
 
     @staticmethod
@@ -323,7 +323,7 @@ def test_said_before_is_about_the_same_content_only(world: World) -> None:
     fields = {"epoch": Value(0, yaml), "head": Value("h", Origin("legacy", "config", "c", "k", "run"))}
     metrics = {"m": Value(0.0, yaml), "nan": Value(float("nan"), yaml)}
     resolution = Resolution(candidate, "ready", None, "yaml", fields, metrics, weights=Weights(1, 1, {}))
-    Writer(world.connection).upsert(root.id, [(resolution, 1)])
+    Writer(world.connection).upsert(root.id, [(resolution, 1)], {})
     ((row_id,),) = world.execute("SELECT id FROM checkpoints")
     found = world.known.said_before(int(row_id), candidate.stamp, "yaml")
     assert found is not None

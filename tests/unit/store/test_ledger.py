@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from catalogdb.records import (
     Candidate,
     Origin,
     ParamGroup,
+    Place,
     Problem,
     Resolution,
     Scalar,
@@ -27,7 +28,7 @@ from catalogdb.records import (
     Value,
     Weights,
 )
-from catalogdb.store import Ledger
+from catalogdb.store import Ledger, Root
 from catalogdb.store.engine import make_engine, parse_url
 from catalogdb.store.migrate import open_schema
 
@@ -75,7 +76,7 @@ def resolution(path: str = "run/x.ckpt", *, size: int = 1, **more: Any) -> Resol
 
 def write(ledger: Ledger, *resolutions: Resolution) -> None:
     root, _, _ = ledger.open_root(ROOT)
-    ledger.write(root, [(each, fingerprint(each.candidate)) for each in resolutions], [], [])
+    ledger.write(root, [(each, fingerprint(each.candidate)) for each in resolutions], [], {}, seen={})
 
 
 def test_a_row_with_all_that_hangs_on_it(ledger: Ledger, database: Path) -> None:
@@ -182,7 +183,7 @@ def test_missing_rows_stay_known_but_their_metrics_are_not_live(ledger: Ledger, 
     write(ledger, resolution("a.ckpt", metrics={"m": 1.0}), resolution("b.ckpt", metrics={"m": 2.0}))
     root, rows, _ = ledger.open_root(ROOT)
     ledger.finish(
-        root, missing=[rows["a.ckpt"].id], gone=[], unlisted=[], problems=[Problem("/data/x", None, "barred")]
+        root, missing={rows["a.ckpt"].id: None}, gone=[], unlisted=[], problems=[Problem("/data/x", None, "barred")]
     )
     assert query(database, "SELECT rel_path, state FROM checkpoints ORDER BY 1") == [
         ("a.ckpt", "missing"),
@@ -194,18 +195,51 @@ def test_missing_rows_stay_known_but_their_metrics_are_not_live(ledger: Ledger, 
     assert query(database, "SELECT DISTINCT state, live FROM checkpoints JOIN metrics ON id = checkpoint_id") == [
         ("ready", 1)
     ]
-    ledger.finish(root, missing=[], gone=[], unlisted=[], problems=[])
+    ledger.finish(root, missing={}, gone=[], unlisted=[], problems=[])
     assert query(database, "SELECT problems FROM roots") == [None]
+
+
+def test_a_row_that_another_scan_wrote_meanwhile_stays_and_is_due(ledger: Ledger, database: Path) -> None:
+    write(ledger, resolution("a.ckpt", size=1), resolution("b.ckpt", size=1), resolution("same.ckpt", size=1))
+    root, rows, _ = ledger.open_root(ROOT)
+    write(ledger, *(resolution(path, size=3, metrics={"m": 3.0}) for path in ("a.ckpt", "b.ckpt", "new.ckpt")))
+    seen = {path: row.fingerprint for path, row in rows.items()} | {"new.ckpt": None}
+    older = [resolution(path, size=2, metrics={"m": 2.0}) for path in ("a.ckpt", "same.ckpt", "new.ckpt")]
+    ledger.write(root, [(each, fingerprint(each.candidate)) for each in older], [], {}, seen=seen)
+    ledger.finish(root, missing={rows["b.ckpt"].id: rows["b.ckpt"].fingerprint}, gone=[], unlisted=[], problems=[])
+    rows_now = "SELECT rel_path, size_bytes, state, recheck, value, live FROM checkpoints JOIN metrics"
+    assert query(database, f"{rows_now} ON id = checkpoint_id ORDER BY 1") == [
+        ("a.ckpt", 3, "ready", 1, 3.0, 1),
+        ("b.ckpt", 3, "ready", 1, 3.0, 1),
+        ("new.ckpt", 3, "ready", 1, 3.0, 1),
+        ("same.ckpt", 2, "ready", 0, 2.0, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda ledger, root: ledger.write(root, [], [], {}, seen={}),
+        lambda ledger, root: ledger.follow_moves(root, [resolution().candidate]),
+        lambda ledger, root: ledger.finish(root, missing={}, gone=[], unlisted=[], problems=[]),
+        lambda ledger, root: ledger.finish_part(root, [Place("")], missing={}, gone=[], unlisted=[], problems=[]),
+    ],
+)
+def test_a_root_that_was_taken_over_meanwhile(ledger: Ledger, step: Callable[[Ledger, Root], object]) -> None:
+    root, _, _ = ledger.open_root(ROOT)
+    ledger.open_root("/data")
+    with pytest.raises(DatabaseError, match="scan again"):
+        step(ledger, root)
 
 
 def test_files_that_are_no_checkpoints_are_remembered_until_they_are(ledger: Ledger) -> None:
     root, _, _ = ledger.open_root(ROOT)
-    ledger.write(root, [], [("a.ckpt", 1, "text"), ("b.ckpt", 2, None)], [])
-    ledger.write(root, [], [("a.ckpt", 3, "text")], [])
+    ledger.write(root, [], [("a.ckpt", 1, "text"), ("b.ckpt", 2, None)], {}, seen={})
+    ledger.write(root, [], [("a.ckpt", 3, "text")], {}, seen={})
     assert ledger.open_root(ROOT)[2] == {"a.ckpt": 3, "b.ckpt": 2}
     write(ledger, resolution("a.ckpt"))
     assert ledger.open_root(ROOT)[2] == {"b.ckpt": 2}
-    ledger.finish(root, missing=[], gone=["b.ckpt"], unlisted=[], problems=[])
+    ledger.finish(root, missing={}, gone=["b.ckpt"], unlisted=[], problems=[])
     assert ledger.open_root(ROOT)[2] == {}
 
 
