@@ -107,10 +107,11 @@ def read_progress(checkpoint: Mapping[Any, Any]) -> LoopProgress | None:
     fit = mapping_at(mapping_at(checkpoint, "loops"), "fit_loop")
     batch = mapping_at(fit, "epoch_loop.batch_progress")
     current = mapping_at(batch, "current")
-    validation = mapping_at(mapping_at(fit, "epoch_loop.val_loop.batch_progress"), "current")
+    validation = mapping_at(fit, "epoch_loop.val_loop.batch_progress")
+    latest, in_all = mapping_at(validation, "current"), mapping_at(validation, "total")
     epochs = mapping_at(mapping_at(fit, "epoch_progress"), "total")
     counters = [current.get(name) for name in ("ready", "processed", "completed")]
-    counters += [validation.get("ready"), validation.get("completed"), epochs.get("ready"), epochs.get("completed")]
+    counters += [latest.get("ready"), latest.get("completed"), epochs.get("ready"), epochs.get("completed")]
     if not all(type(counter) is int for counter in counters):
         return None
     ready, processed, completed, asked, validated, begun, ended = cast("list[int]", counters)
@@ -121,6 +122,8 @@ def read_progress(checkpoint: Mapping[Any, Any]) -> LoopProgress | None:
         last_batch=batch.get("is_last_batch") is True,
         validated=validated == asked,
         row=_row(fit, mapping_at(fit, "epoch_progress")),
+        epoch_ended=epochs.get("processed") == begun,
+        validated_once=in_all.get("ready", asked) == asked,  # counted anew in each epoch
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from catalogdb.lightning.files import Sidecars, embed, follow
 from catalogdb.lightning.framework import callback_class
+from catalogdb.lightning.logged import Logged
 from catalogdb.lightning.model import plain
 from catalogdb.lightning.record import Options, complete, make_record
 
@@ -48,6 +49,7 @@ class MetadataCallback(_Callback):  # type: ignore[misc]
         )
         self._writes_sidecars = sidecars
         self._sidecars: Sidecars | None = None
+        self._logged = Logged()
         self._warned: set[tuple[str, type]] = set()
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -69,13 +71,24 @@ class MetadataCallback(_Callback):  # type: ignore[misc]
         del pl_module
         self._embed(trainer, checkpoint, None)
 
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        del trainer, pl_module
+        self._logged.has_more = True
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        del trainer, pl_module
+        self._logged.has_more = True
+
     def on_train_batch_start(self, trainer: Any, *args: Any) -> None:
         del args
+        if self._logged.has_more:
+            with self._guarded("looking at metrics"):
+                self._logged.note(trainer)
         self._follow_links(trainer)
 
     def _embed(self, trainer: Any, checkpoint: Any, path: Path | None) -> None:
         with self._guarded("describing a checkpoint"):
-            record = make_record(trainer, self._options)
+            record = make_record(trainer, self._options, self._logged)
             if trainer.is_global_zero:
                 embed(checkpoint, complete(record, trainer, trainer.lightning_module, self._options, path))
 

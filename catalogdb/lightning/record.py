@@ -12,6 +12,7 @@ from typing import Any, Literal
 from catalogdb.config_facts import config_facts
 from catalogdb.documents import read_document
 from catalogdb.headlines import HEADLINES, in_range
+from catalogdb.lightning.logged import Logged
 from catalogdb.lightning.model import model_part, plain
 from catalogdb.metadata import UNKNOWN, parse_metadata, salvage
 
@@ -30,12 +31,13 @@ class Options:
     config_path: Path | None
 
 
-def make_record(trainer: Any, options: Options) -> dict[str, Any]:
+def make_record(trainer: Any, options: Options, logged: Logged) -> dict[str, Any]:
     """The metadata of the state that is being saved, but for what depends on the file: ``complete`` adds that.
 
+    Metrics that ``logged`` knows from an earlier step are left out.
     Asks for ``callback_metrics``, which may have to be reduced over all ranks: every rank has to call this.
     """
-    metrics = known_metrics(trainer.callback_metrics)
+    metrics = known_metrics(logged.of_this_step(trainer))
     max_epochs = trainer.max_epochs
     return {
         "schema_version": "1.0",

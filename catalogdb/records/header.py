@@ -74,6 +74,7 @@ class LoopProgress(NamedTuple):
     ``in_epoch``: an epoch had begun and not ended; ``batch_processed`` and ``batch_completed``: nothing of the current
     batch was left to do; ``last_batch``: it was the epoch's last; ``validated``: no validation was under way.
     ``row`` is the step under which loggers have the metrics of this state, null where it isn't told.
+    ``epoch_ended``: all of its batches were done; ``validated_once``: it had one validation, or none was ever run.
     """
 
     in_epoch: bool
@@ -82,6 +83,8 @@ class LoopProgress(NamedTuple):
     last_batch: bool
     validated: bool
     row: int | None = None
+    epoch_ended: bool = False
+    validated_once: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,9 @@ from catalogdb.resolve.base import Hints
 from catalogdb.resolve.beside import Beside
 from catalogdb.resolve.config import ConfigParams, RunParams, read_config
 from catalogdb.resolve.documents import PerSource
+from catalogdb.resolve.embedded import EmbeddedResolver
 from catalogdb.resolve.names import experiment, path_patterns
-from catalogdb.resolve.own_score import callback_of, own_scores
+from catalogdb.resolve.own_score import callback_of, may_be_older, own_scores
 from catalogdb.resolve.params import merge_params
 from catalogdb.resolve.proven import proven_fields
 from catalogdb.resolve.trust import agree, difference, disagreements
@@ -56,6 +57,7 @@ class InferenceResolver:
         self._configs: PerSource[ConfigFacts] = PerSource(read_config)
         self._params = ConfigParams()
         self._beside = Beside()
+        self._embedded = EmbeddedResolver()
         self._beside_config = RunParams(self._params)
         self._last: tuple[tuple[Source, ...], str, Finding] | None = None
 
@@ -76,7 +78,7 @@ class InferenceResolver:
         _from_header(header, candidate.link_target or candidate.path, fields, metrics)
         known: list[str] = []
         if candidate.source("metrics") is not None:
-            metrics = self._with_metric_files(candidate, position, fields, metrics, known, problems)
+            metrics = self._with_metric_files(candidate, header, position, fields, metrics, known, problems)
         if monitor is not None and "monitor" not in fields:
             _from_monitor(monitor, (*metrics, *known), fields)
         said = self._of_run(candidate, folder, problems)
@@ -84,7 +86,8 @@ class InferenceResolver:
             fields = _with_config(fields, said.fields)
             params = merge_params(params, said.params) if params else said.params
         _from_names(candidate, file_name, fields, wanted)
-        if file_name.count("=") + file_name.count(":") > len(counters(file_name)):
+        states_metrics = file_name.count("=") + file_name.count(":") > len(counters(file_name))
+        if states_metrics and not any(may_be_older(state, header) for state in header.monitors if state.monitor):
             metrics = _with_name(candidate, metrics, known, problems)
         if said_to_be:
             fields["claims"] = _claims(said_to_be, folder)
@@ -93,14 +96,18 @@ class InferenceResolver:
     def _with_metric_files(
         self,
         candidate: Candidate,
+        header: CheckpointHeader,
         position: Position,
         fields: dict[str, Value],
         metrics: dict[str, Value],
         known: list[str],
         problems: list[Problem],
     ) -> dict[str, Value]:
-        """``metrics`` with what metrics files have on the very step. Two files that differ are no source of either."""
+        """``metrics`` with what metrics files have on the very step. Two files that differ are no source of either; a
+        row that differs from what the checkpoint states itself is another checkpoint's."""
         folder = candidate.path.rpartition("/")[0]
+        embedded = self._embedded.finding(candidate, header)
+        own = metrics if embedded is None else {**metrics, **embedded.metrics}
         on_step: dict[str, Value] = {}
         twofold: dict[str, str] = {}
         for source, found in self._beside.metrics(candidate, position):
@@ -111,14 +118,22 @@ class InferenceResolver:
             known.extend(found.names)
             for name, count in found.counters.items():
                 fields.setdefault(name, Value(count, _origin("metrics", relative, name, "checkpoint")))
-            for name, number in found.row.items():
-                value = Value(number, _origin("metrics", relative, name, "checkpoint"))
+            row = {
+                name: Value(number, _origin("metrics", relative, name, "checkpoint"))
+                for name, number in found.row.items()
+            }
+            differing = disagreements(own, row)
+            if differing:
+                name = differing[0][0]
+                reason = f"{difference(name, own[name], row[name])}, whose row is another checkpoint's"
+                problems.append(Problem(candidate.path, "legacy", reason))
+                continue
+            for name, value in row.items():
                 if not agree(on_step.setdefault(name, value), value):
                     twofold.setdefault(name, f"{difference(name, on_step[name], value)}; neither counts")
         for name, reason in twofold.items():
             problems.append(Problem(candidate.path, "legacy", reason))
             del on_step[name]
-        problems.extend(_differences(candidate, on_step, metrics))
         return {**metrics, **on_step}
 
     def _of_run(self, candidate: Candidate, folder: str, problems: list[Problem]) -> Finding | None:

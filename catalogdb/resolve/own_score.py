@@ -13,6 +13,10 @@ validations, on an exception or at the end of training carries them too, so that
 3. ``current_score`` for the file that ``last_model_path`` names, written when an epoch ended. Only since Lightning 2.6
    is ``last`` written exactly where the callback saved at that step; before, it was written after every epoch.
 
+The score is whatever the metric was logged with last, in an earlier validation where none came since: of a callback
+that saves by steps, after a batch, and at the end of an epoch without a validation (``check_val_every_n_epoch``). There
+no score counts (``may_be_older``).
+
 Lightning replaces a NaN score by an infinite one, so an infinite score is an unknown one.
 """
 
@@ -35,8 +39,8 @@ def own_scores(header: CheckpointHeader, path: str) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     for state in header.monitors:
-        if state.monitor and state.monitor not in found:
-            score = _score_of_step(state, header)
+        if state.monitor and state.monitor not in found and not may_be_older(state, header):
+            score = _score_of_step(state, path, header)
             if score is None and _listed_as_last_saved(state, path, header):
                 score = state.current_score
             if score is None and _is_scored_last(state, path, header):
@@ -44,6 +48,14 @@ def own_scores(header: CheckpointHeader, path: str) -> dict[str, float]:
             if score is not None and math.isfinite(score):
                 found[state.monitor] = score
     return found
+
+
+def may_be_older(state: MonitorState, header: CheckpointHeader) -> bool:
+    """Whether what the callback monitors may have been logged at an earlier step than the file's."""
+    loop = header.progress
+    if state.by_steps:
+        return loop is None or not loop.batch_completed or loop.epoch_ended
+    return loop is not None and loop.epoch_ended and not loop.validated_once
 
 
 def callback_of(header: CheckpointHeader, path: str) -> MonitorState | None:
@@ -60,13 +72,16 @@ def callback_of(header: CheckpointHeader, path: str) -> MonitorState | None:
     return monitoring[0] if len({(state.monitor, state.mode) for state in monitoring}) == 1 else None
 
 
-def _score_of_step(state: MonitorState, header: CheckpointHeader) -> float | None:
+def _score_of_step(state: MonitorState, path: str, header: CheckpointHeader) -> float | None:
+    """One that saves by steps may have made its entry after the batch, before another wrote this file."""
     if header.global_step is None:
         return None
     scores = {
         score
         for kept, score in state.best_k_models.items()
-        if counters(_base_name(kept)).get("global_step") == header.global_step and _agrees(kept, header)
+        if counters(_base_name(kept)).get("global_step") == header.global_step
+        and _agrees(kept, header)
+        and (not state.by_steps or _same_name(kept, path))
     }
     return scores.pop() if len(scores) == 1 else None
 
@@ -83,7 +98,7 @@ def _listed_as_last_saved(state: MonitorState, path: str, header: CheckpointHead
     if claims > 1:
         return False
     loop = header.progress
-    return loop is None or (loop.in_epoch and loop.batch_processed and (loop.batch_completed or state.by_steps))
+    return loop is None or (loop.in_epoch and loop.batch_processed and loop.batch_completed)
 
 
 def _is_scored_last(state: MonitorState, path: str, header: CheckpointHeader) -> bool:

@@ -46,6 +46,7 @@ class Detector(pl.LightningModule):  # type: ignore[misc]
         self.head = nn.Linear(4, 2)
         self.criterion = nn.CrossEntropyLoss()
         self.validations = 0
+        self.validated_at = 0
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Any:
         loss = self.criterion(self.head(self.encoder(batch[0])), batch[1])
@@ -58,6 +59,7 @@ class Detector(pl.LightningModule):  # type: ignore[misc]
     def on_validation_epoch_end(self) -> None:
         if self.trainer.sanity_checking:
             return
+        self.validated_at = self.trainer.global_step
         hmean = HMEANS[self.validations % len(HMEANS)]
         self.log("val/hmean", hmean)
         self.log("val/loss", 1.5 - hmean)
@@ -104,14 +106,16 @@ class Known:
 
 
 class NotingTrainer(pl.Trainer):  # type: ignore[misc]
-    """Notes, for each file, what is true when it is told to save it."""
+    """Notes, for each file, what is true when it is told to save it: no metric of an earlier validation."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.noted: dict[str, Known] = {}
 
     def save_checkpoint(self, filepath: Any, *args: Any, **options: Any) -> None:
-        metrics = {name: float(value) for name, value in self.callback_metrics.items()}
+        is_validated = self.lightning_module.validated_at == self.global_step
+        latest = {name: float(value) for name, value in self.callback_metrics.items()}
+        metrics = {name: value for name, value in latest.items() if is_validated or not name.startswith("val/")}
         known = Known(self.current_epoch, self.global_step, metrics)
         super().save_checkpoint(filepath, *args, **options)
         self.noted[str(filepath)] = known

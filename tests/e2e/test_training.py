@@ -27,6 +27,7 @@ pytestmark = [
     # Lightning's own: of torch's pytree, and advice for trainings that are longer than these
     pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning"),
     pytest.mark.filterwarnings("ignore:The '(train|val)_dataloader' does not have many workers"),
+    pytest.mark.filterwarnings("ignore:.ModelCheckpoint.* could not find the monitored key"),
 ]
 
 EPOCHS = 5
@@ -114,7 +115,7 @@ class Scripted(pl.LightningModule):  # type: ignore[misc]
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """What the trainer knew when it wrote one file."""
+    """What the trainer knew of one file's step: ``metrics`` are those of a validation on it."""
 
     epoch: int
     global_step: int
@@ -122,16 +123,23 @@ class Known:
 
 
 class Witness(Callback):  # type: ignore[misc]
-    """Notes what the trainer knows whenever it makes up a checkpoint, before anything of it is written."""
+    """Notes what the trainer knows whenever it makes up a checkpoint, before anything of it is written, and what each
+    validation finds."""
 
     def __init__(self) -> None:
         self.latest: Known | None = None
+        self.found: dict[int, dict[str, float]] = {}
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.sanity_checking:
+            metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            self.found.setdefault(trainer.global_step, {}).update(metrics)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.latest = Known(trainer.current_epoch, trainer.global_step, metrics)
+        found = self.found.setdefault(trainer.global_step, {})
+        self.latest = Known(trainer.current_epoch, trainer.global_step, found)
 
 
 class WitnessedIO(TorchCheckpointIO):  # type: ignore[misc]
@@ -296,6 +304,26 @@ TRAPS: dict[str, tuple[list[dict[str, Any]], tuple[float, ...], int | None, dict
     # last.ckpt is saved by steps, after a validation whose loss wasn't in the top k
     "every_n_train_steps": ([{"every_n_train_steps": 3}], LOSSES, None, {}),
     "every_n_train_steps, constant name": ([{"every_n_train_steps": 3, "filename": "best"}], LOSSES, None, {}),
+    # between two validations, all of them kept: the entry has the score of the older one, and so has the name
+    "every_n_train_steps, all kept": ([{"every_n_train_steps": 3, "save_top_k": -1}], LOSSES, None, {}),
+    "every_n_train_steps, in the name": (
+        [{"every_n_train_steps": 3, "save_top_k": -1, "filename": "{epoch}-{step}-{val/loss:.2f}"}],
+        LOSSES,
+        None,
+        {},
+    ),
+    "every_n_train_steps and validations, two callbacks": (
+        [{"every_n_train_steps": 2, "save_top_k": -1, "save_last": False}, {"save_top_k": -1}],
+        LOSSES,
+        None,
+        {"val_check_interval": 0.5},
+    ),
+    "epochs without a validation": (
+        [{"save_top_k": -1, "save_on_train_epoch_end": True}],
+        LOSSES,
+        None,
+        {"check_val_every_n_epoch": 2},
+    ),
     "several validations an epoch": ([{"filename": "{epoch}"}], LOSSES, None, {"val_check_interval": 0.5}),
     # the state has infinity for a loss that was NaN
     "nan": ([{"save_top_k": -1}], NAN, None, {}),
@@ -333,10 +361,12 @@ def test_a_metric_is_never_that_of_another_save(tmp_path: Path, trap: str) -> No
     points = DataLoader(TensorDataset(torch.randn(32, 2), torch.arange(32) % 2), batch_size=8)
     witness = fit(model, (points, points), folder, keepers, fails=fails_at is not None, **options)
 
-    rows = scan(outputs, tmp_path / "catalog.db")
-
-    assert set(rows) == set(witness.files)
-    for path, row in rows.items():
-        facts = witness.files[path]
-        assert (row.epoch, row.global_step) == (facts.epoch, facts.global_step), path
-        check_metrics(row, facts)
+    for attempt in ("with metrics.csv", "without"):
+        rows = scan(outputs, tmp_path / f"{attempt}.db")
+        assert set(rows) == set(witness.files)
+        for path, row in rows.items():
+            facts = witness.files[path]
+            assert (row.epoch, row.global_step) == (facts.epoch, facts.global_step), path
+            check_metrics(row, facts)
+        for table in outputs.rglob("metrics.csv"):
+            table.unlink()

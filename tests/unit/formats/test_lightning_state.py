@@ -119,7 +119,7 @@ def test_the_loop_is_where_the_trainer_stood(run: Run) -> None:
     header = read_header(str(run.folder / "last.ckpt"))
     assert header.framework_version == torch.load(run.folder / "last.ckpt", weights_only=False)[VERSION_KEY]
     assert header.global_step is not None
-    assert header.progress == LoopProgress(True, True, True, True, True, row=header.global_step - 1)
+    assert header.progress == LoopProgress(True, True, True, True, True, row=header.global_step - 1, epoch_ended=True)
     assert [state.by_steps for state in header.monitors] == [False, False]
 
 
