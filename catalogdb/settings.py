@@ -205,10 +205,21 @@ class Setting:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("url", _read_url, ("CATALOGDB_URL",), "The catalog: a SQLite file, or sqlite:///PATH.", "--db"),
-    Setting("roots", _read_roots, ("CATALOGDB_ROOTS",), "The folders to scan or watch when none is named."),
+    Setting(
+        "roots",
+        _read_roots,
+        ("CATALOGDB_ROOTS",),
+        "The folders to scan or watch when none is named; a list in a file, "
+        "in the environment with `:` between them (on Windows `;`).",
+    ),
     Setting("offline", _read_flag, ("CATALOGDB_OFFLINE",), "Ask nothing over the network.", "--offline"),
     Setting("log", _read_level, ("CATALOGDB_LOG",), f"What to log: {', '.join(LOG_LEVELS)}.", "-v, -q"),
-    Setting("suffixes", _read_suffixes, ("CATALOGDB_SUFFIXES",), "What the name of a checkpoint ends with."),
+    Setting(
+        "suffixes",
+        _read_suffixes,
+        ("CATALOGDB_SUFFIXES",),
+        "What the name of a checkpoint ends with; a list in a file, in the environment with commas between.",
+    ),
     Setting(
         "watch_reconcile",
         _read_timeout,

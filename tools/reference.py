@@ -18,6 +18,7 @@ from catalogdb.query.fields import FIELDS
 from catalogdb.settings import SETTINGS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+VERBATIM = "\b\n"
 NOTICE = "<!-- Written by `make docs` from the code: change it there. -->"
 
 
@@ -44,7 +45,12 @@ def examples_of(command: click.Command) -> list[str]:
 
 def _prose(command: click.Command) -> str:
     text = inspect.cleandoc(command.help or "").partition("\b\nExamples:")[0]
-    return "\n\n".join(" ".join(part.split()) for part in text.strip().split("\n\n"))
+    return "\n\n".join(_paragraph(part) for part in text.strip().split("\n\n"))
+
+
+def _paragraph(text: str) -> str:
+    """One line; a block that click leaves as it is, stays so."""
+    return f"```\n{text.removeprefix(VERBATIM)}\n```" if text.startswith(VERBATIM) else " ".join(text.split())
 
 
 def _placeholder(param: click.Parameter) -> str:

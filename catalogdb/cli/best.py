@@ -56,8 +56,8 @@ def command(
     """Print the best checkpoint by a metric: by default its path alone, so that a shell can use it as a file name.
 
     The direction is --mode, or the one recorded with the metric, or the one its name is known for. A checkpoint
-    without the metric never wins; how many were left out is said on stderr, and whether a value is only known of its
-    run as a whole. Exits with 1 when none is left.
+    without the metric never wins, nor one without the field of --per; how many were left out is said on stderr, and
+    whether a value is only known of its run as a whole. Exits with 1 when none is left.
 
     \b
     Examples:
@@ -80,6 +80,11 @@ def command(
         elsewhere = _by_another_name(catalog, metric, where) if ranking.left_out else 0
     if of_run := [row for row in ranking.checkpoints if row.provenance[f"metrics.{metric}"]["scope"] == "run"]:
         given.say(visible(_known_of_runs(metric, of_run, len(ranking.checkpoints))))
+    if ranking.ungrouped is None:
+        given.say(f"not counted, since that takes long: the checkpoints that have {metric}, but no {per}")
+    elif ranking.ungrouped:
+        noun = "checkpoint has" if ranking.ungrouped == 1 else "checkpoints have"
+        given.say(f"{ranking.ungrouped} {noun} {metric}, but no {per}")
     if ranking.left_out is None:
         given.say(f"not counted, since that takes long: the checkpoints that have no {metric}")
     elif ranking.left_out:

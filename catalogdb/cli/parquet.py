@@ -43,9 +43,7 @@ def write_parquet(
             spool.write(json.dumps(values) + "\n")
         spool.seek(0)
         chosen = [widest(seen) for seen in found]
-        schema = pyarrow.schema(
-            [pyarrow.field(name, _arrow(kind)) for name, kind in zip(_distinct(headers), chosen, strict=True)]
-        )
+        schema = pyarrow.schema([pyarrow.field(name, _arrow(kind)) for name, kind in zip(headers, chosen, strict=True)])
         with parquet.ParquetWriter(pyarrow.output_stream(_Stdout()), schema, compression="zstd") as writer:
             for columns in _columns(spool, chosen):
                 writer.write_batch(pyarrow.record_batch(columns, schema=schema))
@@ -103,15 +101,3 @@ def _scalar(value: object) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return as_text(value.to_dict() if isinstance(value, Weights) else value)
-
-
-def _distinct(headers: Sequence[str]) -> list[str]:
-    """A Parquet file with two columns of one name can't be read by most; SQL gives such."""
-    names: list[str] = []
-    for header in headers:
-        name, number = header, 1
-        while name in names:
-            number += 1
-            name = f"{header}_{number}"
-        names.append(name)
-    return names

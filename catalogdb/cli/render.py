@@ -98,14 +98,15 @@ def write_records(records: Iterable[Mapping[str, Any]], *, lines: bool) -> None:
 def write_rows(headers: Sequence[str], rows: Iterable[Row], style: str, kinds: Sequence[Kind] | None = None) -> None:
     """Rows in one of FORMATS. ``path`` needs a column of that name; ``kinds`` are the columns' types, for Parquet."""
     if style in {"json", "jsonl"}:
-        write_records((dict(zip(headers, row, strict=True)) for row in rows), lines=style == "jsonl")
+        names = _distinct(headers)
+        write_records((dict(zip(names, row, strict=True)) for row in rows), lines=style == "jsonl")
     elif style in PATH_ENDS:
         if "path" not in headers:
             raise UsageError("--format path: there is no column named path")
         place = list(headers).index("path")
         write_paths((str(row[place]) for row in rows if row[place] is not None), style)
     elif style == "parquet":
-        write_parquet(headers, rows, kinds)
+        write_parquet(_distinct(headers), rows, kinds)
     else:
         writers: dict[str, Callable[[Sequence[str], Iterable[Row]], None]] = {
             "csv": _write_csv,
@@ -114,6 +115,18 @@ def write_rows(headers: Sequence[str], rows: Iterable[Row], style: str, kinds: S
             "table": _write_table,
         }
         writers[style](headers, rows)
+
+
+def _distinct(headers: Sequence[str]) -> list[str]:
+    """SQL gives several columns of one name, JSON and Parquet can't: the others are ``a:1``, ``a:2``, as in SQLite."""
+    names: list[str] = []
+    for header in headers:
+        name, number = header, 0
+        while name in names:
+            number += 1
+            name = f"{header}:{number}"
+        names.append(name)
+    return names
 
 
 def visible(text: str) -> str:

@@ -72,7 +72,8 @@ def write(given: Globals, where: str, yes: bool, force: bool, style: str) -> Non
     counts = [f"{done[action]} {word}" for action, word in COUNTED.items() if done[action]]
     given.say(", ".join(counts) + ("; --yes writes them" if done["write"] or done["replace"] else ""))
     if done["failed"]:
-        raise CatalogError(f"{done['failed']} could not be written; the others are")
+        others = "the others are" if done["written"] or done["replaced"] else "none was"
+        raise CatalogError(f"{done['failed']} could not be written; {others}")
 
 
 @command.command("validate", short_help="Check the sidecars below folders.")

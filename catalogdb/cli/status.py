@@ -69,7 +69,7 @@ def _lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     ]
     problems = [f"{path}: {reason}" for path, reason in _problems(status)]
     yield from _labelled("roots", roots)
-    yield "states", _counts(status["by_state"])
+    yield "states", _counts(status["by_state"]) + (f"; {status['stale']} stale" if status["stale"] else "")
     yield "sources", _counts(status["by_source"])
     yield from _labelled("watchers", watchers)
     yield "runs", f"{status['cached_runs']} cached"
@@ -88,6 +88,9 @@ def _problems(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for root in status["roots"]:
         for reason in root["problems"]:
             yield root["path"], reason
+    for watcher in status["watchers"]:
+        for reason in watcher["problems"]:
+            yield f"watcher {watcher['host']} {watcher['pid']}", reason
     for problem in status["problems"]:
         yield problem["path"], problem["reason"]
 

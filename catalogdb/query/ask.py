@@ -18,7 +18,7 @@ from catalogdb.query.mongo import from_document
 from catalogdb.query.parse import parse_filter, parse_ident, parse_order
 from catalogdb.query.plan import Ways
 from catalogdb.query.positions import Position, make_token, read_token
-from catalogdb.query.rank import check_metric, compile_left_out, compile_rank
+from catalogdb.query.rank import check_metric, compile_left_out, compile_rank, compile_ungrouped
 from catalogdb.query.shapes import compile_shape
 from catalogdb.query.tree import And, Filter
 from catalogdb.query.twins import unique_ids
@@ -68,8 +68,14 @@ def rank(store: Store, contest: Contest, question: Question) -> Ranking:
     with store.reader() as reader:
         checkpoints, chosen = _rank(reader, contest, question)
         names = reader.metric_ids()
-        left_out = compile_left_out(contest.metric, _parse(reader, question), names=names)
-        return Ranking(tuple(checkpoints), chosen, reader.count(left_out, seconds=LEFT_OUT_SECONDS))
+        filter = _parse(reader, question)
+        left_out = reader.count(compile_left_out(contest.metric, filter, names=names), seconds=LEFT_OUT_SECONDS)
+        ungrouped: int | None = 0
+        if contest.per is not None:
+            per = parse_ident(contest.per, metrics=names)
+            lacking = compile_ungrouped(contest.metric, per, filter, names=names)
+            ungrouped = reader.count(lacking, seconds=LEFT_OUT_SECONDS)
+        return Ranking(tuple(checkpoints), chosen, left_out, ungrouped)
 
 
 def best(store: Store, contest: Contest, question: Question) -> list[Checkpoint]:

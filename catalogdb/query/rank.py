@@ -12,7 +12,7 @@ from catalogdb.query.drive import SELECTIVE, Driver, Named, named_architecture
 from catalogdb.query.fields import FIELDS
 from catalogdb.query.parse import unknown_metric
 from catalogdb.query.plan import Query, Ways, make_query, select, ways_of
-from catalogdb.query.tree import Filter, Ident
+from catalogdb.query.tree import And, Filter, Ident, IsNull
 
 PATH = FIELDS["path"].expression
 LARGEST = 1.7976931348623157e308
@@ -52,6 +52,17 @@ def compile_left_out(metric: str, filter: Filter, *, names: Mapping[str, int], n
     without = Sql(f"NOT {exists} AND {_finite('m').text})", (metric_id, *_finite("m").values))
     drivers = query.narrowing(None) or query.drivers()
     return ways_of(select("count(*)", driver.tables, [*query.where(driver), without], (), None) for driver in drivers)
+
+
+def compile_ungrouped(
+    metric: str, per: Ident, filter: Filter, *, names: Mapping[str, int], now: datetime | None = None
+) -> Ways:
+    """How many checkpoints are in no group of a ranking by ``per``: they have the metric, but not that field."""
+    lacking = IsNull(per, negated=False)
+    without = Filter(lacking if filter.root is None else And((filter.root, lacking)), filter.text)
+    query = make_query(without, names, now, ready=True)
+    drivers = _ranked(query, metric, check_metric(metric, names), None)
+    return ways_of(select("count(*)", each.tables, [*query.where(each), _finite("m")], (), None) for each in drivers)
 
 
 def _left_out_by_indexes(query: Query, metric_id: int, named: Named | None) -> Sql:

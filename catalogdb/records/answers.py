@@ -14,12 +14,14 @@ class Ranking:
     """The best checkpoints by a metric, best first.
 
     ``left_out`` counts checkpoints that match the filter but have no finite value of the metric; None where so many
-    match that counting would take longer than a moment.
+    match that counting would take longer than a moment. ``ungrouped`` counts likewise those that have the metric, but
+    not the field that the best of each is asked for.
     """
 
     checkpoints: tuple[Checkpoint, ...]
     mode: Mode
     left_out: int | None
+    ungrouped: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,13 +46,15 @@ class WatcherStatus:
 
 @dataclass(frozen=True, slots=True)
 class CatalogStatus:
-    """``by_source`` leaves missing rows out; ``problems`` are (path, what is wrong) of checkpoints, latest first."""
+    """``by_source`` leaves missing rows out; ``stale`` counts rows of which a tier could not be asked, or whose folder
+    could not be read; ``problems`` are (path, what is wrong) of checkpoints, latest first."""
 
     roots: tuple[RootStatus, ...]
     by_state: Mapping[str, int]
     by_source: Mapping[str, int]
     watchers: tuple[WatcherStatus, ...]
     cached_runs: int
+    stale: int
     problems: tuple[tuple[str, str], ...]
 
 
@@ -61,10 +63,12 @@ def read_status(raw: sqlite3.Connection, *, problems: int = 20) -> CatalogStatus
     rows: Counter[int] = Counter()
     by_state: Counter[str] = Counter()
     by_source: Counter[str] = Counter()
-    for root_id, state, source, count in raw.execute(
-        "SELECT root_id, state, source, count(*) FROM checkpoints GROUP BY 1, 2, 3"
+    stale = 0
+    for root_id, state, source, count, doubtful in raw.execute(
+        "SELECT root_id, state, source, count(*), sum(stale) FROM checkpoints GROUP BY 1, 2, 3"
     ):
         by_state[state] += count
+        stale += doubtful if state != "missing" else 0
         if state != "missing":
             rows[root_id] += count
             by_source[source or "unknown"] += count
@@ -83,7 +87,7 @@ def read_status(raw: sqlite3.Connection, *, problems: int = 20) -> CatalogStatus
         (problems,),
     )
     texts = [(absolute(root, path), text) for root, path, found in last for text in json.loads(found)]
-    return CatalogStatus(roots, dict(by_state), dict(by_source), watchers, runs, tuple(texts[:problems]))
+    return CatalogStatus(roots, dict(by_state), dict(by_source), watchers, runs, stale, tuple(texts[:problems]))
 
 
 _WATCHER = (

@@ -49,6 +49,24 @@ def test_best_of_each(ask: Run) -> None:
     assert len(ask("best", "-m", "val/loss", "--per", "exp_name", "-n", "1").lines) == 1
 
 
+def test_best_of_each_counts_what_is_in_no_group(ask: Run) -> None:
+    without = json.loads(ask("ls", "metrics.`val/hmean` IS NOT NULL AND config_path IS NULL", "--format", "json").out)
+    assert len(without) > 1
+    ended = ask("best", "-m", "val/hmean", "--per", "config_path")
+    assert f"{len(without)} checkpoints have val/hmean, but no config_path" in ended.err.splitlines()
+    ended = ask("best", "-m", "val/hmean", "--per", "config_path", "-w", "config_path IS NOT NULL")
+    assert "no config_path" not in ended.err
+    ended = ask("best", "-m", "val/hmean", "--per", "params.zzz")
+    assert (ended.code, ended.out) == (1, "")
+    assert "checkpoints have val/hmean, but no params.zzz" in ended.err
+
+
+@pytest.mark.parametrize("style", ["json", "jsonl"])
+def test_sql_columns_of_one_name_are_told_apart(ask: Run, style: str) -> None:
+    found = json.loads(ask("sql", "SELECT 1 a, 2 a, 3 b, 4 a", "--format", style).out)
+    assert (found[0] if style == "json" else found) == {"a": 1, "a:1": 2, "b": 3, "a:2": 4}
+
+
 def test_best_takes_a_direction(ask: Run) -> None:
     values = {
         mode: json.loads(ask("best", "-m", "val/loss", "--mode", mode, "--format", "json").out)[0]["metrics"][

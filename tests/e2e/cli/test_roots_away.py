@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+import catalogdb
+from catalogdb.store import Pulse
 from tests.e2e.cli.harness import SUMMARY, Demo, Run, assert_one_line
 
 FORGET = "; its rows are stale until it can be scanned, and catalogdb forget {0} drops them"
@@ -81,6 +83,23 @@ def test_the_rows_of_a_root_that_is_gone_are_stale_until_it_is_back(roots: Path,
     assert " unchanged\n" in ended.err
     assert "updated" not in ended.err
     assert rows(run) == before
+
+
+def test_status_counts_stale_rows_and_shows_what_watchers_say(roots: Path, run: Run) -> None:
+    assert run("scan", "a", "b").code == 0
+    assert " stale\n" not in run("status").out
+    (roots / "b").rename(roots / "away")
+    assert run("scan", "b").code == 3
+    stale = sum(row["stale"] for row in rows(run))
+    assert stale > 0
+    assert f"ready; {stale} stale\n" in run("status").out
+    assert json.loads(run("status", "--format", "json").out)["stale"] == stale
+    with catalogdb.Catalog.open() as catalog:
+        lease = catalog.lease([str(roots / "b")])
+        lease.acquire()
+        lease.beat(Pulse("watching", problems=(f"{roots}/b: isn't there",)))
+        assert f": {roots}/b: isn't there\n" in run("status").out
+        lease.release()
 
 
 def test_a_folder_above_roots_that_is_gone(roots: Path, run: Run) -> None:

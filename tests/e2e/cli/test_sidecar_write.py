@@ -12,7 +12,7 @@ import pytest
 from catalogdb import Catalog, load_metadata
 from catalogdb.demo import lay_out
 from catalogdb.records import FIELD_NAMES, Checkpoint, sidecar_path
-from tests.e2e.cli.harness import Run
+from tests.e2e.cli.harness import Demo, Run
 from tests.e2e.cli.saved import lightning, plain
 from tests.unit.formats.test_folders import trainer_folder
 
@@ -223,3 +223,21 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path, run: Run) -> None:
 
 def test_no_match(catalog: Catalog, tmp_path: Path, run: Run) -> None:
     assert run("sidecar", "write", "epoch > 7", "--db", str(tmp_path / "catalog.db")).code == 1
+
+
+def test_what_could_not_be_written_is_counted(
+    home: Path, run: Run, demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sidecar's name may be too long where its checkpoint's isn't."""
+    monkeypatch.setenv("CATALOGDB_URL", str(home / "own.db"))
+    (home / "out").mkdir()
+    source = next(demo.outputs.rglob("*.ckpt"))
+    shutil.copy(source, home / "out" / f"{'x' * 245}.ckpt")
+    assert run("scan", "out").code == 0
+    ended = run("sidecar", "write", "--yes")
+    assert ended.code == 3
+    assert ended.err.splitlines()[-1] == "catalogdb: error: 1 could not be written; none was"
+    shutil.copy(source, home / "out" / "y.ckpt")
+    assert run("scan", "out").code == 0
+    ended = run("sidecar", "write", "--yes")
+    assert ended.err.splitlines()[-1] == "catalogdb: error: 1 could not be written; the others are"

@@ -163,6 +163,19 @@ def test_asking_a_catalog_that_is_not_there_makes_none(run: Run, home: Path, arg
     assert not (home / "no.db").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["ls"], ["status"], ["tag", "x.ckpt", "+a"], ["db", "current"], ["db", "upgrade"], ["sidecar", "validate"]],
+    ids=" ".join,
+)
+def test_asking_an_empty_file_writes_nothing(run: Run, home: Path, arguments: list[str]) -> None:
+    (home / "e.db").touch()
+    ended = run(*arguments, "--db", "e.db")
+    assert (ended.code, ended.out) == ((2 if "sidecar" in arguments else 3), "")
+    assert "catalog yet" in ended.err or "which folder?" in ended.err
+    assert (home / "e.db").stat().st_size == 0
+
+
 def test_a_file_that_is_no_catalog(run: Run, home: Path) -> None:
     (home / "text.db").write_text("hello " * 1000, encoding="utf-8")
     for arguments in (["ls"], ["db", "current"], ["db", "upgrade"], ["scan", "."]):

@@ -74,7 +74,7 @@ def test_more_rows_than_a_group(table: Written, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_columns_of_one_name(table: Written) -> None:
-    assert table(["a", "a", "b", "a"], [(1, 2, 3, 4)]).to_pydict() == {"a": [1], "a_2": [2], "b": [3], "a_3": [4]}
+    assert table(["a", "a", "b", "a"], [(1, 2, 3, 4)]).to_pydict() == {"a": [1], "a:1": [2], "b": [3], "a:2": [4]}
 
 
 def test_weights_are_json(table: Written) -> None:
