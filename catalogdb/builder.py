@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from catalogdb.catalog import Catalog
-from catalogdb.metadata import CheckpointCatalog, CheckpointCatalogEntry, parse_timestamp
+from catalogdb.metadata import CheckpointCatalog, CheckpointCatalogEntry
 from catalogdb.records import Checkpoint
 from catalogdb.settings import Settings, expand_home, load_settings
+from catalogdb.timestamps import parse_timestamp
 
 logger = logging.getLogger(__name__)
 

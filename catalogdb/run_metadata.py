@@ -12,13 +12,14 @@ from catalogdb.errors import CatalogError, MetadataError
 from catalogdb.formats import read_header
 from catalogdb.headlines import HEADLINES, in_range
 from catalogdb.layouts import CHECKPOINT_FOLDERS
-from catalogdb.metadata import UNKNOWN, CheckpointMetadataV1, parse_metadata, parse_timestamp, salvage
+from catalogdb.metadata import UNKNOWN, CheckpointMetadataV1, parse_metadata, salvage
 from catalogdb.model_sections import model_names, model_parts, model_section
 from catalogdb.query.direction import known_mode
 from catalogdb.reading import unfinished
 from catalogdb.records import CachedRun, Candidate, CheckpointHeader, Resolution, RunRef, Stamp, State
 from catalogdb.resolve import EmbeddedResolver, InferenceResolver, ResolverChain, complete, merge
 from catalogdb.resolve.wandb import AXIS, ENDED, RunLookup, as_step, numbers_of, question_about
+from catalogdb.timestamps import parse_timestamp
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=timezone.utc)
 """Times before are no times: 1970 is what a file's time is where nobody kept it."""

@@ -20,6 +20,7 @@ LEVELS = {
     "settings": 0,
     "limits": 0,
     "names": 0,
+    "timestamps": 0,
     "config_facts": 1,
     "exact": 1,
     "documents": 1,

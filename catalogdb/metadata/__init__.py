@@ -15,7 +15,6 @@ from catalogdb.metadata.model import (
     TrainingInfo,
 )
 from catalogdb.metadata.reading import SHARED_SECTIONS, parse_metadata, salvage, without_placeholders
-from catalogdb.metadata.timestamps import parse_timestamp
 
 __all__ = [
     "DERIVED",
@@ -37,7 +36,6 @@ __all__ = [
     "load_metadata",
     "load_metadata_batch",
     "parse_metadata",
-    "parse_timestamp",
     "salvage",
     "save_metadata",
     "without_placeholders",

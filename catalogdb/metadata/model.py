@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from catalogdb.metadata.timestamps import parse_timestamp
 from catalogdb.records import Mode, Scalar
+from catalogdb.timestamps import parse_timestamp
 
 
 def _no_bool(value: object) -> object:

@@ -29,6 +29,8 @@ from catalogdb.store import Reader, Store
 T = TypeVar("T")
 LOADED = 500
 """Checkpoints that are loaded at once."""
+LARGEST = 2**53
+"""Of a limit; more rows no catalog has."""
 MOST_DIGITS = 20
 """Of an id; SQLite counts no further."""
 LEFT_OUT_SECONDS = 0.25
@@ -39,7 +41,8 @@ LEFT_OUT_SECONDS = 0.25
 class Question:
     """Which checkpoints, in which order, and how many. ``filters`` is W&B's form; it and ``where`` must both hold.
 
-    ``unique`` keeps the first of twins: of files with the same weights, and of links to one file.
+    ``unique`` keeps the first of twins: of files with the same weights, and of links to one file. Raises UsageError for
+    a limit that is none.
     """
 
     where: str = ""
@@ -47,6 +50,10 @@ class Question:
     order_by: tuple[str, ...] = ()
     limit: int | None = None
     unique: bool = False
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and not (type(self.limit) is int and 0 <= self.limit <= LARGEST):
+            raise UsageError(f"limit or max_results is a whole number from 0 on, or None for all, not {self.limit!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +92,6 @@ def best(store: Store, contest: Contest, question: Question) -> list[Checkpoint]
 
 
 def _rank(reader: Reader, contest: Contest, question: Question) -> tuple[list[Checkpoint], Mode]:
-    if question.limit is not None and question.limit < 0:
-        raise UsageError(f"limit is a number from 0 on, or None for all, not {question.limit}")
     metric, names = contest.metric, reader.metric_ids()
     # An unknown metric is a clearer error than one whose direction can't be told.
     check_metric(metric, names)
@@ -106,7 +111,7 @@ def _rank(reader: Reader, contest: Contest, question: Question) -> tuple[list[Ch
 def _ids(reader: Reader, question: Question, ways: Callable[[int | None], Ways]) -> list[int]:
     """The ids that answer, twins folded where that is asked: then more are read, until enough are left."""
     limit = question.limit
-    if not question.unique:
+    if not question.unique or limit == 0:
         return reader.ids(ways(limit))
     asked = None if limit is None else 4 * limit + 16
     while True:
@@ -193,8 +198,6 @@ def page_of_rows(store: Store, question: Question, token: str | None, columns: S
 def _page_ids(reader: Reader, question: Question, token: str | None) -> tuple[list[int], str | None]:
     if token is not None and question.unique:
         raise UsageError("page_token goes on where a page ended, and doesn't know which twins it held: no unique then")
-    if question.limit is not None and question.limit < 0:
-        raise UsageError(f"max_results is a number from 0 on, or None for all, not {question.limit}")
     if question.limit is None:
         return _found(reader, question, read_token(token, question)), None
     now = datetime.now(timezone.utc)

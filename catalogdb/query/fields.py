@@ -29,10 +29,6 @@ class Field:
     description: str
     synonyms: tuple[str, ...] = ()
 
-    @property
-    def needs_root(self) -> bool:
-        return "r.path" in self.expression
-
 
 def _inside_root(column: str) -> str:
     """A path that is stored relative to the root where it lies inside, as the absolute path that users see."""

@@ -5,22 +5,21 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta, timezone
 
+from catalogdb.timestamps import parse_timestamp
+
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_DATE_WITH_OFFSET = re.compile(r"([0-9-]+[0-9])([+-][0-9]{2}:?[0-9]{2}|[Zz])")
 MILLISECONDS_FROM = 100_000_000_000
 """Numbers from here on are milliseconds since 1970, as MLflow writes times; smaller ones are seconds (until 5138)."""
 
 
 def parse_moment(text: str) -> datetime:
     """An ISO 8601 date or time, aware. Raises ValueError for what is none."""
-    iso = re.sub(r"[Zz]$", "+00:00", text.strip())
-    iso = re.sub(r"([+-]\d{2})(\d{2})$", r"\1:\2", iso) if "T" in iso or " " in iso else iso
-    date_with_offset = re.fullmatch(r"(\d{4}-\d{2}-\d{2})([+-]\d{2}:?\d{2})", iso)
+    written = text.strip()
+    date_with_offset = _DATE_WITH_OFFSET.fullmatch(written)
     if date_with_offset:
-        iso = f"{date_with_offset[1]}T00:00{date_with_offset[2]}"
-    fraction = re.search(r"\.(\d{1,6})", iso)
-    if fraction:  # Python 3.10 reads three or six digits only
-        iso = iso.replace(fraction[0], f".{fraction[1]:0<6}", 1)
-    moment = datetime.fromisoformat(iso)
+        written = f"{date_with_offset[1]}T00:00{date_with_offset[2]}"
+    moment = parse_timestamp(written)
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
 
 

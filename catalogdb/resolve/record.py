@@ -14,6 +14,7 @@ from catalogdb.metadata import HYPER_PARAMETERS, SHARED_SECTIONS
 from catalogdb.records import Origin, OriginRole, ParamGroup, Value
 from catalogdb.resolve.headline import monitored_headline
 from catalogdb.resolve.params import flatten, mappings
+from catalogdb.timestamps import extended
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "exp_name": ("exp_name",),
@@ -83,6 +84,9 @@ class RecordReader:
         fields = {**_fields(known, self._places_of_file), **of_run}
         if "monitor" not in fields:
             fields.pop("monitor_mode", None)  # the format wants one, where nothing was monitored as well
+        if "created_at" in fields:
+            written, origin = fields["created_at"]
+            fields["created_at"] = Value(extended(str(written)), origin)
         return Said(fields, self._metrics(known, fields, proven), params)
 
     def added(self, hyper_parameters: Mapping[str, object]) -> tuple[ParamGroup, ...]:

@@ -190,10 +190,6 @@ class Reader:
     def find_id_by_alias(self, alias: str) -> int | None:
         return self._first("SELECT checkpoint_id FROM aliases WHERE name = ?", alias)
 
-    def find_id(self, checkpoint_id: int) -> int | None:
-        """The id itself, where there is such a row."""
-        return self._first("SELECT id FROM checkpoints WHERE id = ?", checkpoint_id)
-
     def metric_ids(self) -> Mapping[str, int]:
         """Metric name → id, looked up when asked: a catalog may know thousands."""
         return MetricIds(self._raw, self.memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,23 @@ def test_a_link_to_itself_is_nothing(outputs: Path, path: str) -> None:
 def test_what_no_path_can_be_is_not_found(outputs: Path, ref: str) -> None:
     with Catalog.open("sqlite://") as catalog, pytest.raises(NotFound):
         catalog.get(ref)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda catalog: catalog.search(columns=["params.\udcff"]),
+        lambda catalog: catalog.search(filters={"exp_name": "\udcff"}),
+        lambda catalog: catalog.search("exp_name = '\udcff'"),
+        lambda catalog: catalog.sql("SELECT '\udcff'"),
+        lambda catalog: catalog.sql("SELECT :a", {"a": "\udcff"}),
+        lambda catalog: catalog.clear_runs(run="\udcff"),
+        lambda catalog: catalog.best("\udcff"),
+    ],
+)
+def test_text_that_is_no_unicode_is_one_clear_line(outputs: Path, ask: Callable[[Catalog], object]) -> None:
+    with Catalog.open("sqlite://") as catalog:
+        catalog.scan("outputs")
+        with pytest.raises(CatalogError) as caught:
+            ask(catalog)
+        str(caught.value).encode()

@@ -7,15 +7,12 @@ import os
 import stat
 import subprocess
 import sys
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 import yaml12
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from catalogdb.documents import parse_document
@@ -27,7 +24,6 @@ from catalogdb.metadata import (
     load_metadata,
     load_metadata_batch,
     parse_metadata,
-    parse_timestamp,
     salvage,
     save_metadata,
 )
@@ -339,34 +335,6 @@ class TestSave:
         assert (done.returncode, done.stdout) == (0, "OSError"), done.stderr
         assert path.read_bytes() == before
         assert list(tmp_path.iterdir()) == [path]
-
-
-class TestTimestamp:
-    @given(st.datetimes(), st.none() | st.integers(-1439, 1439))
-    def test_isoformat(self, moment: datetime, offset: int | None) -> None:
-        if offset is not None:
-            moment = moment.replace(tzinfo=timezone(timedelta(minutes=offset)))
-        assert parse_timestamp(moment.isoformat()) == moment
-
-    @pytest.mark.parametrize(
-        ("text", "iso"),
-        [
-            ("2025-10-18", "2025-10-18T00:00:00"),
-            ("20251018T1432", "2025-10-18T14:32:00"),
-            ("2025-10-18 14:32:15,5Z", "2025-10-18T14:32:15.500000+00:00"),
-            ("2025-10-18T14:32:15.123456789-0330", "2025-10-18T14:32:15.123456-03:30"),
-            ("2025-10-18T14:32+02", "2025-10-18T14:32:00+02:00"),
-        ],
-    )
-    def test_forms(self, text: str, iso: str) -> None:
-        assert parse_timestamp(text).isoformat() == iso
-
-    @pytest.mark.parametrize(
-        "text", ["", "2025", "18.10.2025", "2025-02-30", "2025-10-18T25:00", "2025-10-18T14:32+99"]
-    )
-    def test_others(self, text: str) -> None:
-        with pytest.raises(ValueError, match=r"."):
-            parse_timestamp(text)
 
 
 class TestDisplay:

@@ -22,7 +22,7 @@ def test_every_scalar_of_a_checkpoint_is_a_field() -> None:
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_expression_is_sql(database: sqlite3.Connection, name: str) -> None:
     field = FIELDS[name]
-    roots = " JOIN roots r ON r.id = c.root_id" if field.needs_root else ""
+    roots = " JOIN roots r ON r.id = c.root_id"
     assert database.execute(f"SELECT {field.expression} FROM checkpoints c{roots}").fetchall() == []
     assert field.description
 

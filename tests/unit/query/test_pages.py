@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from catalogdb import Catalog, Checkpoint
 from catalogdb.errors import QueryError, UsageError
 from catalogdb.query import ask
-from catalogdb.query.render import render, render_order
 from catalogdb.query.tree import Node, OrderKey
 from tests.unit.query.known import ROWS
+from tests.unit.query.render import render, render_order
 from tests.unit.query.test_properties import ROWS as ODD_ROWS
 from tests.unit.query.trees import orders, trees
 from tests.unit.query.world import Filler, Row
@@ -105,8 +105,15 @@ def test_a_page_has_at_most_what_was_asked(catalog: Catalog) -> None:
     assert catalog.search("", max_results=0) == []
     page = catalog.search("", max_results=6)
     assert (len(page), page.token) == (6, None)
-    with pytest.raises(UsageError, match="max_results"):
-        catalog.search("", max_results=-1)
+    wrong: list[Any] = [-1, 2**63, 1.5, "3"]
+    for limit in wrong:
+        with pytest.raises(UsageError, match="max_results"):
+            catalog.search("", max_results=limit)
+        with pytest.raises(UsageError, match="limit"):
+            catalog.best("acc", mode="max", limit=limit)
+        with pytest.raises(UsageError, match="limit"):
+            list(catalog.iter_search("", max_results=limit))
+    assert list(catalog.iter_search("", max_results=0, unique=True)) == []
 
 
 def test_dicts_and_text_must_both_hold(catalog: Catalog) -> None:

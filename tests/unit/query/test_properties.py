@@ -17,11 +17,11 @@ from catalogdb.errors import QueryError
 from catalogdb.query.compile import compile_count, compile_search
 from catalogdb.query.parse import parse_filter, parse_order
 from catalogdb.query.rank import compile_left_out, compile_rank
-from catalogdb.query.render import render, render_order
 from catalogdb.query.tree import Filter, Ident, Node, OrderKey
 from catalogdb.store.engine import ReadingConnection
 from catalogdb.store.reader import Reader
 from tests.unit.query import naive
+from tests.unit.query.render import render, render_order
 from tests.unit.query.trees import NAMES, TEXTS, orders, trees
 from tests.unit.query.world import NOW, Filler, Row
 

@@ -16,12 +16,12 @@ from catalogdb.query.compile import compile_count, compile_search
 from catalogdb.query.parse import parse_filter, parse_order
 from catalogdb.query.plan import Ways
 from catalogdb.query.rank import compile_rank
-from catalogdb.query.render import render
 from catalogdb.query.shapes import EXACT, compile_shape, shape_of
 from catalogdb.query.tree import And, Between, Comparison, Fails, Filter, Membership, Node, Not, Or, Value, iter_values
 from catalogdb.store.engine import ReadingConnection
 from catalogdb.store.memory import Memory
 from catalogdb.store.reader import Reader
+from tests.unit.query.render import render
 from tests.unit.query.test_properties import ROWS
 from tests.unit.query.trees import NAMES, NUMBERS, PATTERNS, REGEXES, TEXTS, trees
 from tests.unit.query.world import NOW, Filler

@@ -118,8 +118,6 @@ def test_finding(reader: Reader) -> None:
     assert reader.find_id_by_path("/data/\udcff.ckpt") is None
     assert reader.find_id_by_alias("champion") == 1
     assert reader.find_id_by_alias("nobody") is None
-    assert reader.find_id(7) == 7
-    assert reader.find_id(99) is None
 
 
 def test_finding_under_the_root_of_all(tmp_path: Path) -> None:

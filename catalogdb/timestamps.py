@@ -1,4 +1,4 @@
-"""ISO 8601, read alike in every Python."""
+"""ISO 8601, read alike in every Python, and written so that SQLite reads it."""
 
 from __future__ import annotations
 
@@ -27,3 +27,13 @@ def parse_timestamp(text: str) -> datetime:
     zone = timezone(-offset if sign == "-" else offset) if zulu != "0" or sign != "0" else None
     micros = int(f"{fraction:0<6}"[:6])
     return datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), micros, zone)
+
+
+_READ_BY_SQLITE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII)
+"""https://sqlite.org/lang_datefunc.html, section 2."""
+
+
+def extended(text: str) -> str:
+    """A time that ``parse_timestamp`` reads: as it is where SQLite's date functions read it too, else in ISO's extended
+    form."""
+    return text if _READ_BY_SQLITE.fullmatch(text) else parse_timestamp(text).isoformat()
