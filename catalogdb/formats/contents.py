@@ -7,6 +7,7 @@ from typing import Any
 
 from catalogdb.formats.container import Container
 from catalogdb.formats.frameworks import STATE_DICT_KEYS, Facts, read_facts
+from catalogdb.formats.other_contents import why_no_checkpoint
 from catalogdb.formats.plain import as_mapping, as_plain, top_scalars
 from catalogdb.formats.tensors import Tensor
 from catalogdb.formats.training_arguments import read_arguments
@@ -17,7 +18,8 @@ _NO_FACTS = Facts()
 
 
 def read_contents(container: Container) -> CheckpointHeader:
-    """The header of an open container. Raises CutShort, Refused, Foreign and OSError."""
+    """The header of an open container; ``foreign`` where what it holds is no checkpoint by itself. Raises CutShort,
+    Refused, Foreign and OSError."""
     checkpoint = container.read_checkpoint()
     mapping = as_mapping(checkpoint)
     facts = _of_object(checkpoint) if mapping is None else read_facts(mapping, container.number)
@@ -25,8 +27,11 @@ def read_contents(container: Container) -> CheckpointHeader:
     weighed = None if tensors is None else weigh(tensors, container.checksums)
     storages = () if tensors is None else tuple([tensor[4] for tensor in tensors.values()])
     stored, own = _sizes(container, storages)
+    other = why_no_checkpoint(checkpoint, facts) if tensors is None else None
     return CheckpointHeader(
         format=container.format,
+        state="ready" if other is None else "foreign",
+        reason=other,
         framework=facts.framework,
         framework_version=facts.version,
         progress=facts.progress,

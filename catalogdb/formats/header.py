@@ -82,13 +82,15 @@ def _identified(header: CheckpointHeader) -> CheckpointHeader:
 
 
 def _read_path(path: str, limits: Limits, *, beside: bool = True) -> CheckpointHeader:
-    """Of what a folder or an index names. ``beside``: whether files beside it are looked into. Neither can lead on, or
-    back to itself."""
+    """Of what a folder or an index names: it may be no checkpoint by itself. ``beside``: whether files beside it are
+    looked into. Neither can lead on, or back to itself."""
     fd = os.open(path, OPEN_FLAGS)
     try:
-        return _read_opened(fd, path, limits, beside=beside)
+        header = _read_opened(fd, path, limits, beside=beside)
     finally:
         os.close(fd)
+    is_part = header.state == "foreign" and header.format is not None
+    return replace(header, state="ready", reason=None) if is_part else header
 
 
 def _read_opened(fd: int, path: str, limits: Limits, *, folders: bool = False, beside: bool = True) -> CheckpointHeader:

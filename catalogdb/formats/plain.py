@@ -128,6 +128,24 @@ def _copied(value: object, depth: int, left: Iterator[int]) -> object:
     return _SKIPPED if _SKIPPED in items else items
 
 
+def is_plain(value: object) -> bool:
+    """Whether it is a scalar, or holds nothing but scalars, in mappings and lists of up to MAX_PLAIN."""
+    left = MAX_PLAIN
+    waiting = [value]
+    while waiting:
+        value = _unwrapped(waiting.pop())
+        mapping = as_mapping(value)
+        inside = mapping.values() if mapping is not None else _elements(value)
+        if inside is not None:
+            left -= len(inside) + 1
+            if left < 0:
+                return False
+            waiting.extend(inside)
+        elif value is not None and type(value) not in (str, bytes, int, float, bool):
+            return False
+    return True
+
+
 def top_scalars(mapping: Mapping[Any, Any], read_tensor: ReadTensor) -> dict[str, Scalar]:
     """The scalars at the top of a checkpoint, by key; names and tensors of one element included, nulls left out."""
     found: dict[str, Scalar] = {}

@@ -170,8 +170,22 @@ class InferenceResolver:
         if others:
             first, rest, broken = self._beside_config.groups(others, document)
             params = merge_params(merge_params(first, params), rest)
+            model = _model_type(rest)
+            if model is not None:
+                fields.setdefault("architecture", model)
             problems.extend(broken)
         return Finding(fields, params=params, problems=tuple(problems))
+
+
+def _model_type(groups: Iterable[ParamGroup]) -> Value | None:
+    """The architecture as a ``config.json`` of transformers names it (``transformers/configuration_utils.py``)."""
+    for group in groups:
+        named = group.values.get("model_type")
+        if named is None or "transformers_version" not in group.values or not isinstance(named.value, str):
+            continue
+        if named.origin.path.rpartition("/")[2] == "config.json" and is_known(named.value):
+            return named
+    return None
 
 
 def _from_position(header: CheckpointHeader, position: Position, fields: dict[str, Value]) -> None:

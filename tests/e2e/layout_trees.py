@@ -395,6 +395,22 @@ def peft(root: Path) -> Tree:
     return Tree(facts, "lora/checkpoint-20", (), {"exp_name": "lora"}, params)
 
 
+def saved_models(root: Path) -> Tree:
+    """What ``save_pretrained`` leaves in a folder of its own; and a ``config.json`` that is no one's in particular."""
+    facts = {}
+    for name, config in (
+        ("ocr", {"model_type": "trocr", "transformers_version": "4.57.0", "d_model": 8}),
+        ("own", {"model_type": "big", "d_model": 8}),
+    ):
+        (root / name).mkdir(parents=True)
+        save_file(WEIGHTS, root / name / "model.safetensors", {"format": "pt"})
+        text(root / name / "config.json", json.dumps(config))
+        others = {"exp_name": name, **({"architecture": "trocr"} if name == "ocr" else {})}
+        params = {"format": "pt", **config}
+        facts[f"{name}/model.safetensors"] = Fact(params=params, others=others)
+    return Tree(facts, "own/model.safetensors")
+
+
 def torch_distributed(root: Path) -> Tree:
     for step in (10, 20):
         save_parts(root / "titan" / f"step-{step}")
@@ -445,6 +461,7 @@ BUILT: dict[str, Callable[[Path], Tree]] = {
         megatron,
         megatron_distributed,
         peft,
+        saved_models,
         torch_distributed,
         plain,
     )

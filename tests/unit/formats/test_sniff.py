@@ -88,7 +88,8 @@ def test_what_is_no_checkpoint_says_so(tmp_path: Path, content: bytes, state: st
 
 
 def test_the_name_has_no_say(tmp_path: Path) -> None:
-    header = support.read_bytes(tmp_path, support.torch_zip(b"\x80\x02}."), "model.safetensors")
+    content = support.torch_zip(b"\x80\x02}X\x05\x00\x00\x00epochK\x01s.")
+    header = support.read_bytes(tmp_path, content, "model.safetensors")
     assert (header.format, header.state) == ("torch_zip", "ready")
 
 

@@ -72,3 +72,8 @@ def test_what_else_lies_there_says_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert not (tmp_path / "executed").exists()
     torch.save({"epoch": 3, "learning_rate": 0.5, "args": {"lr": 1}}, path)
     assert read_header(str(folder)).hyper_parameters == without.hyper_parameters
+
+
+def test_by_themselves_they_are_no_checkpoint(tmp_path: Path) -> None:
+    header = read_header(str(arguments(tmp_path)))
+    assert (header.state, header.reason) == ("foreign", "a Trainer's arguments")
