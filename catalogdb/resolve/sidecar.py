@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -195,10 +196,9 @@ def _other_file(place: str, candidate: Candidate) -> str | None:
 
 
 def _is_copy(candidate: Candidate, header: CheckpointHeader, named: str) -> bool:
-    """Whether one of the two files is a copy of the other, as far as headers tell: then what is said of one is true of
-    both."""
-    weights = header.weights
-    if weights is None or weights.fingerprint is None:
+    """Whether one of the two files is a copy of the other: of one size, and all that headers tell is equal, with
+    checksums of the weights. Then what is said of one is true of both."""
+    if header.weights is None or header.weights.fingerprint is None:
         return False
     try:
         if Path(named).stat().st_size != candidate.stamp.size:
@@ -206,8 +206,7 @@ def _is_copy(candidate: Candidate, header: CheckpointHeader, named: str) -> bool
         other = read_header(named)
     except OSError:
         return False
-    same = (other.epoch, other.global_step) == (header.epoch, header.global_step)
-    return same and other.weights is not None and other.weights.fingerprint == weights.fingerprint
+    return replace(other, bytes_read=header.bytes_read) == header
 
 
 def _same_run(said: Said, place: str, candidate: Candidate) -> bool:
