@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,10 +79,12 @@ Changed = tuple[Candidate, int, "Known | None"]
 
 @dataclass(slots=True)
 class Tally:
-    """The counts of a scan while it runs."""
+    """The counts of a scan while it runs. ``counted`` are candidates that a part of it, which is followed by another,
+    has dealt with."""
 
     counts: Counter[str]
     problems: list[Problem]
+    counted: set[str] = field(default_factory=set)
     found: int = 0
     resolved: int = 0
     total: int | None = None
@@ -195,7 +197,6 @@ class Ingest:
             places = [Place(_below(part, folder), depth) for folder, depth in wanted if is_utf8(folder)]
             paths = [_below(part, each) for each in touched if is_utf8(each)]
             if not self._rescan_places(root, top, places, paths, tally, readers):
-                tally.counts.clear()
                 self._scan_root(path, tally, readers)
         return report()
 
@@ -245,7 +246,9 @@ class Ingest:
             self._ledger.finish_part(
                 root, every, missing=missing, gone=forgotten, unlisted=walk.unlisted, problems=walk.problems
             )
-            lost = before.keys() - {candidate.rel_path for candidate in found}
+            seen = {candidate.rel_path for candidate in found}
+            tally.counted |= seen
+            lost = before.keys() - seen
             changed += lost
             wanted, gone = [], [place.folder for place in places.gone]
             touched = [*changed, *(targets[path] for path in changed if path in targets)]
@@ -291,7 +294,7 @@ class Ingest:
                 roots=tuple(roots),
                 total=sum(tally.counts[tier] for tier in TIERS),
                 seconds=time.perf_counter() - started,
-                problems=tuple(tally.problems),
+                problems=tuple(dict.fromkeys(tally.problems)),
                 **{name: tally.counts[name] for name in COUNTED},
             )
 
@@ -414,12 +417,12 @@ class Ingest:
                     changed.append((candidate, mark, None))
                     yield candidate
                     continue
-                counts["foreign"] += 1
+                counts["foreign"] += candidate.rel_path not in tally.counted
             elif known.fingerprint != mark or known.recheck or known.state == "missing" or self._full:
                 changed.append((candidate, mark, known))
                 yield candidate
                 continue
-            else:
+            elif candidate.rel_path not in tally.counted:
                 counts["unchanged"] += 1
                 counts[known.source] += 1
                 counts["unreadable"] += known.state in ("unreadable", "truncated")
@@ -464,7 +467,8 @@ class Ingest:
             if candidate.rel_path not in moves:
                 seen[candidate.rel_path] = known.fingerprint if known else None
             changes.append(Change(event, resolution.candidate.path, resolution))
-            tally.counts.update((event, resolution.source, STATE_COUNTS.get(resolution.state, "ready")))
+            if candidate.rel_path not in tally.counted:
+                tally.counts.update((event, resolution.source, STATE_COUNTS.get(resolution.state, "ready")))
             tally.problems.extend(resolution.problems)
         again = {
             candidate.path: known.id
@@ -474,7 +478,7 @@ class Ingest:
         before = self._contents(again)
         self._ledger.write(root, resolved, foreign, vanished, seen=seen)
         tally.counts["missing"] += len(vanished)
-        tally.counts["foreign"] += len(foreign)
+        tally.counts["foreign"] += sum(rel_path not in tally.counted for rel_path, _, _ in foreign)
         tally.resolved += len(batch.changed)
         if self._on_change is not None:
             after = self._contents(again)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Set
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -17,14 +18,20 @@ BESTS = "SELECT exp_name, path, monitor, monitor_mode, value, epoch, global_step
 
 
 class Best(NamedTuple):
-    """The best checkpoint of an experiment."""
+    """The best checkpoint of an experiment by one of its monitors."""
 
+    exp_name: str
     path: str
     metric: str
     mode: str
     value: float
     epoch: int | None
     step: int | None
+
+    @property
+    def of(self) -> tuple[str, str, str]:
+        """What it is the best of."""
+        return self.exp_name, self.metric, self.mode
 
 
 class Announcer:
@@ -33,20 +40,19 @@ class Announcer:
     def __init__(self, hook: Hook | None = None) -> None:
         self._hook = hook
         self._contenders: dict[str, set[str]] = {}
-        self._bests: dict[str, Best] = {}
+        self._bests: dict[tuple[str, str, str], Best] = {}
         self.is_quiet = False
-        self.writing: set[str] = set()
-        """Paths that were last seen in the middle of a write."""
+        self._writing: set[str] = set()
 
     def remember(self, catalog: Catalog) -> None:
         """What is the best by now is no news."""
-        self._bests = dict(_bests(catalog.sql(BESTS).rows))
+        self._bests = {best.of: best for best in _bests(catalog.sql(BESTS).rows)}
         self._contenders.clear()
 
     def note(self, change: Change) -> None:
         """One row that changed."""
         name = _name_of(change)
-        (self.writing.add if name == "writing" else self.writing.discard)(change.path)
+        (self._writing.add if name == "writing" else self._writing.discard)(change.path)
         if self.is_quiet:
             return
         self._event(name, change.path, **_said_of(change.resolution))
@@ -54,19 +60,23 @@ class Announcer:
         if experiment is not None:
             self._contenders.setdefault(experiment, set()).add(change.path)
 
+    def still_writing(self) -> Set[str]:
+        """Paths that were last seen in the middle of a write. One that was moved is another one's by now."""
+        self._writing = {path for path in self._writing if os.path.lexists(path)}
+        return self._writing
+
     def tell_bests(self, catalog: Catalog) -> None:
         """Which of the rows that changed since the last call are now the best of their experiment."""
         contenders, self._contenders = self._contenders, {}
         for experiment, paths in contenders.items():
             rows = catalog.sql(f"{BESTS} WHERE exp_name = :name", {"name": experiment}).rows
-            for _, best in _bests(rows):
-                before, self._bests[experiment] = self._bests.get(experiment), best
-                is_same = before is not None and (before.metric, before.value) == (best.metric, best.value)
-                if best.path in paths and not is_same:
+            for best in _bests(rows):
+                before, self._bests[best.of] = self._bests.get(best.of), best
+                if best.path in paths and (before is None or before.value != best.value):
                     self._event(
                         "new best",
                         best.path,
-                        exp_name=experiment,
+                        exp_name=best.exp_name,
                         metric=best.metric,
                         value=best.value,
                         mode=best.mode,
@@ -82,8 +92,8 @@ class Announcer:
             self._hook.put({"event": name, "time": at, "path": path, **fields})
 
 
-def _bests(rows: Iterable[tuple[Any, ...]]) -> Iterable[tuple[str, Best]]:
-    return ((name, Best(*rest)) for name, *rest in rows)
+def _bests(rows: Iterable[tuple[Any, ...]]) -> Iterable[Best]:
+    return (Best(*row) for row in rows)
 
 
 def _name_of(change: Change) -> str:

@@ -232,7 +232,7 @@ class Worker:
 
     def _look_again(self, root: WatchedRoot) -> None:
         """At files that were seen in the middle of a write: its end may come without an event."""
-        writing = self._announcer.writing
+        writing = self._announcer.still_writing()
         for path in writing:
             if path.startswith(f"{root.path.rstrip('/')}/"):
                 before = self._writing.get(path, WRITING_SECONDS[0] / 2)

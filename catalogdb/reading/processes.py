@@ -38,15 +38,21 @@ def can_fork() -> bool:
 
 
 class _Process:
-    """One reading process with its two pipes. It ends when its requests' pipe is closed."""
+    """One reading process with its two pipes. It ends when its requests' pipe is closed.
+
+    Raises OSError where the system has no room for another process.
+    """
 
     def __init__(self, reader: CandidateReader, others: Sequence[_Process]) -> None:
-        requests, self.requests = os.pipe()
-        self.answers, answers = os.pipe()
-        self.room = min(_widen(self.requests), _widen(answers)) // 2
-        self.pid = os.fork()
-        if self.pid == 0:
-            _be_reader(reader, requests, answers, [self.requests, self.answers, *chain(*map(_Process.ends, others))])
+        with contextlib.ExitStack() as opened:
+            requests, self.requests = _pipe(opened)
+            self.answers, answers = _pipe(opened)
+            self.room = min(_widen(self.requests), _widen(answers)) // 2
+            self.pid = os.fork()
+            if self.pid == 0:
+                foreign = [self.requests, self.answers, *chain(*map(_Process.ends, others))]
+                _be_reader(reader, requests, answers, foreign)
+            opened.pop_all()
         os.close(requests)
         os.close(answers)
         self.decoder = ReadingDecoder()
@@ -88,7 +94,8 @@ class _Process:
 
 
 class ReadingProcesses:
-    """Reads candidates in ``count`` processes, forked from this one. Close it when done.
+    """Reads candidates in ``count`` processes, forked from this one, or as many as there is room for; its length is
+    their number. Close it when done.
 
     What a process can't answer, and what was asked of one that died, is read here.
     """
@@ -96,8 +103,12 @@ class ReadingProcesses:
     def __init__(self, reader: CandidateReader, count: int) -> None:
         self._reader = reader
         self._processes: list[_Process] = []
-        for _ in range(count):
-            self._processes.append(_Process(reader, self._processes))
+        with contextlib.suppress(OSError):
+            for _ in range(count):
+                self._processes.append(_Process(reader, self._processes))
+
+    def __len__(self) -> int:
+        return len(self._processes)
 
     def close(self) -> None:
         for process in self._processes:
@@ -175,6 +186,14 @@ def _be_reader(reader: CandidateReader, requests: int, answers: int, foreign: It
         code = 0
     finally:
         os._exit(code)
+
+
+def _pipe(opened: contextlib.ExitStack) -> tuple[int, int]:
+    """Its two ends, closed with ``opened``."""
+    ends = os.pipe()
+    for end in ends:
+        opened.callback(os.close, end)
+    return ends
 
 
 def _widen(descriptor: int) -> int:

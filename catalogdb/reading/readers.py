@@ -48,7 +48,7 @@ class Readers:
             if count < 2:
                 return self._reader
             self._processes = ReadingProcesses(self._reader, count)
-        return self._processes
+        return self._processes if len(self._processes) else self._reader
 
     def __enter__(self) -> Readers:
         return self

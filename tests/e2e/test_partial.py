@@ -230,6 +230,26 @@ def test_a_link_to_a_folder_makes_it_look_at_everything(tmp_path: Path, root: Pa
         assert_as_afresh(catalog, root)
 
 
+def test_a_look_that_becomes_one_at_everything_counts_each_row_once(tmp_path: Path, tree: Tree) -> None:
+    """A sidecar changes its row, and a link to that row's file lies where only a whole scan comes by."""
+    root, outside = tmp_path / "runs", tmp_path / "outside"
+    for folder in (root / "a", root / "b", outside):
+        folder.mkdir(parents=True)
+    (root / "a" / "x.ckpt").write_bytes(content_of(tree))
+    (root / "b" / "z.ckpt").write_bytes(content_of(tree))
+    (root / "a" / "nothing.ckpt").symlink_to("nowhere.ckpt")
+    (outside / "y.ckpt").symlink_to(root / "a" / "x.ckpt")
+    (root / "elsewhere").symlink_to(outside)
+    with Catalog.open("sqlite://", settings=Settings(url="sqlite://")) as catalog:
+        catalog.scan(root, use_wandb=False)
+        sidecar = root / "a" / "x.metadata.yaml"
+        sidecar.write_text("exp_name: other\n", encoding="utf-8")
+        report = catalog.ingest(sidecar, use_wandb=False)
+        assert (report.total, report.new, report.updated, report.unchanged) == (3, 0, 1, 2)
+        assert [problem.path for problem in report.problems] == [str(sidecar), str(root / "a" / "nothing.ckpt")]
+        assert len(assert_as_afresh(catalog, root)) == 3
+
+
 def test_problems_of_other_folders_stay(root: Path) -> None:
     (root / "a" / "nothing.ckpt").symlink_to("nowhere.ckpt")
     (root / "b" / "nothing.ckpt").symlink_to("nowhere.ckpt")

@@ -6,6 +6,7 @@ which other tests import, starts some.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -111,6 +112,31 @@ def test_processes_that_die_lose_nothing(reader: CandidateReader, candidates: li
         assert in_order(chain([first], read)) == in_order(reader.read_all(candidates))
     finally:
         processes.close()
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_no_room_for_another_process(
+    reader: CandidateReader, candidates: list[Candidate], monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    left = [None] * room
+    fork = os.fork
+
+    def forking() -> int:
+        if not left:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        left.pop()
+        return fork()
+
+    monkeypatch.setattr(os, "fork", forking)
+    monkeypatch.setattr("catalogdb.reading.readers.WORTH_PROCESSES", 1)
+    before = open_descriptors()
+    with Readers(reader, 3) as readers:
+        assert in_order(readers.read_all(candidates)) == in_order(reader.read_all(candidates))
+        assert readers._processes is not None
+        assert len(readers._processes) == room
+    assert open_descriptors() == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 def test_an_interrupt_of_the_terminal_is_the_parents_to_handle(reader: CandidateReader) -> None:
