@@ -154,4 +154,21 @@ def conjuncts(node: Node | None) -> list[Node]:
         return []
     if isinstance(node, And):
         return [inner for part in node.parts for inner in conjuncts(part)]
-    return [node]
+    return [_listed(node)]
+
+
+def _listed(node: Node) -> Node:
+    """``x = 1 OR x = 2`` as ``x IN (1, 2)``, which is the same and may lead a statement."""
+    if not isinstance(node, Or):
+        return node
+    values: list[Value] = []
+    idents: set[Ident] = set()
+    for part in node.parts:
+        if isinstance(part, Comparison) and part.operator == "=":
+            values.append(part.value)
+        elif isinstance(part, Membership) and not part.negated:
+            values.extend(part.values)
+        else:
+            return node
+        idents.add(part.ident)
+    return Membership(idents.pop(), tuple(values)) if len(idents) == 1 else node

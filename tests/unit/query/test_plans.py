@@ -82,6 +82,7 @@ def test_top_by_a_metric_of_an_architecture_walks_both(reader: Reader) -> None:
     ("text", "start"),
     [
         ("exp_name = 'e1'", "SEARCH c USING INDEX ix_checkpoints_exp_name (exp_name=?)"),
+        ("exp_name = 'e1' OR run_name IN ('e2')", "SEARCH c USING INDEX ix_checkpoints_exp_name (exp_name=?)"),
         ("'kept' IN tags", "SEARCH u USING COVERING INDEX ix_tags_key (key=?)"),
         ("id = 7", "SEARCH c USING INTEGER PRIMARY KEY (rowid=?)"),
     ],

@@ -92,6 +92,12 @@ def _conditions(names: st.SearchStrategy[Ident], literals: st.SearchStrategy[Any
     )
 
 
+def _either(names: st.SearchStrategy[Ident], literals: st.SearchStrategy[Any]) -> st.SearchStrategy[Node]:
+    """``x = 1 OR x = 2``."""
+    values = st.lists(literals.map(Value), min_size=2, max_size=3)
+    return st.builds(lambda name, some: Or(tuple(Comparison(name, "=", value) for value in some)), names, values)
+
+
 patterned = text_idents | param_idents
 conditions: st.SearchStrategy[Node] = st.one_of(
     _conditions(text_idents, texts),
@@ -99,6 +105,9 @@ conditions: st.SearchStrategy[Node] = st.one_of(
     _conditions(time_idents, times),
     _conditions(param_idents, numbers),
     _conditions(param_idents, texts),
+    _either(text_idents, texts),
+    _either(number_idents, numbers),
+    _either(param_idents, numbers | texts | st.booleans()),
     st.builds(Comparison, param_idents, equalities, st.booleans().map(Value)),
     st.builds(Comparison, ident("field", ("stale",)), equalities, st.booleans().map(Value)),
     st.builds(Comparison, patterned, st.sampled_from(("LIKE", "ILIKE")), st.sampled_from(PATTERNS).map(Value)),
