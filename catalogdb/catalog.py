@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     import polars
 
     from catalogdb.ingest import Ingest
+    from catalogdb.limits import Limits
     from catalogdb.resolve import Resolver
     from catalogdb.runs import RefreshReport, Runs
 
@@ -136,7 +137,7 @@ class Catalog:
             runs = stack.enter_context(self._runs()) if use_wandb else None
             yield Ingest(
                 ledger,
-                ResolverChain(_tiers()),
+                ResolverChain(_tiers(self._settings.limits)),
                 suffixes=self._settings.suffixes,
                 config_names=config_names,
                 workers=workers,
@@ -526,11 +527,11 @@ class Catalog:
         return Store.revision(_url(url, settings or load_settings()))
 
 
-def _tiers() -> list[Resolver]:
+def _tiers(limits: Limits) -> list[Resolver]:
     """Those that read files, in their order of trust; W&B, between them, is asked for many checkpoints at once."""
     from catalogdb.resolve import EmbeddedResolver, InferenceResolver, SidecarResolver  # noqa: PLC0415  # as in ingesting
 
-    return [EmbeddedResolver(), SidecarResolver(), InferenceResolver()]
+    return [EmbeddedResolver(), SidecarResolver(limits), InferenceResolver()]
 
 
 def _url(url: str | os.PathLike[str] | None, settings: Settings) -> str:

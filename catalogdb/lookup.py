@@ -16,6 +16,7 @@ from catalogdb.errors import MetadataError
 from catalogdb.formats import read_header
 from catalogdb.records import Source
 from catalogdb.resolve.wandb import IN_HYPER_PARAMETERS
+from catalogdb.settings import load_settings
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ def extract_run_id_from_checkpoint(checkpoint_path: str | os.PathLike[str]) -> s
     checkpoint itself says: its record, then its hyperparameters.
 
     ``entity/project/id`` where all three are written down, else the bare id; None where nobody says. Nothing is guessed
-    from a path: only the run could confirm it.
+    from a path: only the run could confirm it. The checkpoint is read within the limits of the settings; a UsageError
+    says where these can't be read.
     """
     for place, run_id in _run_ids(checkpoint_path):
         _log.debug("%s: W&B's run by its %s: %s", os.fspath(checkpoint_path), place, run_id)
@@ -61,7 +63,7 @@ def _run_ids(checkpoint_path: str | os.PathLike[str]) -> Iterator[tuple[str, str
     stated = config_facts(document).fields.get("wandb_run_id") if document is not None else None
     yield "config", str(stated[0]) if stated is not None else None
     try:
-        header = read_header(os.fspath(checkpoint_path))
+        header = read_header(os.fspath(checkpoint_path), limits=load_settings().limits)
     except OSError as error:
         _log.debug("%s: can't be read: %s", os.fspath(checkpoint_path), error.strerror)
         return

@@ -12,6 +12,7 @@ from catalogdb.errors import CatalogError, MetadataError
 from catalogdb.formats import read_header
 from catalogdb.headlines import HEADLINES, in_range
 from catalogdb.layouts import CHECKPOINT_FOLDERS
+from catalogdb.limits import Limits
 from catalogdb.metadata import UNKNOWN, CheckpointMetadataV1, parse_metadata, salvage
 from catalogdb.model_sections import model_names, model_parts, model_section
 from catalogdb.query.direction import known_mode
@@ -28,12 +29,12 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=timezone.utc)
 ABSENT = CheckpointHeader(None, "unreadable", "it isn't there")
 
 
-def find_metadata(lookup: RunLookup, ref: RunRef, path: str) -> CheckpointMetadataV1 | None:
+def find_metadata(lookup: RunLookup, ref: RunRef, path: str, limits: Limits) -> CheckpointMetadataV1 | None:
     """The metadata of a checkpoint (an absolute path) by a run; None where the run can't be had.
 
     Raises CatalogError where the file can't be read, and as ``run_metadata``.
     """
-    candidate, header = _look_at(path)
+    candidate, header = _look_at(path, limits)
     answer = lookup.answer([(path, question_about(candidate, header, (ref,)))])[0]
     run = lookup.find_run(ref, path.rpartition("/")[0]) if answer.finding is not None else None
     if answer.finding is None or run is None:
@@ -83,13 +84,13 @@ def run_metadata(known: Resolution, run: CachedRun, *, is_there: bool) -> Checkp
     return parse_metadata(whole, candidate.path)
 
 
-def _look_at(path: str) -> tuple[Candidate, CheckpointHeader]:
+def _look_at(path: str, limits: Limits) -> tuple[Candidate, CheckpointHeader]:
     """A checkpoint by itself, in the outputs directory that its path has by habit: ``<outputs>/<experiment>/…``."""
     root = _outputs_of(path)
     rel_path = path[len(root.rstrip("/")) + 1 :]
     try:
         candidate = candidate_at(path, root, rel_path)
-        return candidate, unfinished(read_header(path), candidate)
+        return candidate, unfinished(read_header(path, limits=limits), candidate)
     except FileNotFoundError:
         folder, _, name = path.rpartition("/")
         return Candidate(root, rel_path, Stamp(0, 0, 0, 0), Walk.sources_of(folder, name)), ABSENT

@@ -6,17 +6,19 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from catalogdb.discovery import Walk, candidate_at, check_root
 from catalogdb.documents import line_of, read_document
 from catalogdb.errors import MetadataError
+from catalogdb.limits import Limits
 from catalogdb.metadata import CheckpointMetadataV1, parse_metadata, salvage
 from catalogdb.reading import CandidateReader
 from catalogdb.records import CHECKPOINT_SUFFIXES, DRIFT, Candidate, Place, Problem, sidecar_path
 from catalogdb.resolve import EmbeddedResolver, InferenceResolver, ResolverChain, SidecarResolver
-from catalogdb.settings import expand_home
+from catalogdb.settings import expand_home, load_settings
 
 ErrorType = Literal["missing", "unreadable", "invalid", "drift"]
 SidecarKind = Literal["valid", "missing", "invalid", "drift"]
@@ -99,13 +101,19 @@ class MetadataValidator:
     """Checks sidecars and says what is wrong with them. It changes nothing.
 
     ``suffixes`` are what a checkpoint's name ends with. A checkpoint and its sidecar are read as a scan reads them, so
-    that what is ``drift`` here is a problem of the row there.
+    that what is ``drift`` here is a problem of the row there. ``limits`` are of reading a checkpoint: by default those
+    of the settings, which are read (and may be a UsageError) when the first one is.
     """
 
-    def __init__(self, *, suffixes: tuple[str, ...] = CHECKPOINT_SUFFIXES) -> None:
+    def __init__(self, *, suffixes: tuple[str, ...] = CHECKPOINT_SUFFIXES, limits: Limits | None = None) -> None:
         self._suffixes = suffixes
-        chain = ResolverChain([EmbeddedResolver(), SidecarResolver(), InferenceResolver()])
-        self._reader = CandidateReader(chain, full=False, clock=time.time)
+        self._limits = limits
+
+    @cached_property
+    def _reader(self) -> CandidateReader:
+        limits = load_settings().limits if self._limits is None else self._limits
+        chain = ResolverChain([EmbeddedResolver(), SidecarResolver(limits), InferenceResolver()])
+        return CandidateReader(chain, full=False, clock=time.time, limits=limits)
 
     def validate_metadata(self, metadata: CheckpointMetadataV1 | Mapping[str, Any]) -> CheckpointMetadataV1:
         """Returns it, a mapping as a model. Raises MetadataError (a ValueError) on the first field at fault."""

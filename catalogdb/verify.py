@@ -85,7 +85,7 @@ class Verifier:
         self._deep = deep
         self._limits = limits
         self._clock = clock
-        self._chain = ResolverChain([SidecarResolver()])
+        self._chain = ResolverChain([SidecarResolver(limits)])
         self._seen: dict[str, str] = {}
 
     def verify(self, checkpoints: Iterable[Checkpoint]) -> Iterator[Verified]:

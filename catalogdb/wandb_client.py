@@ -161,7 +161,8 @@ class WandbClient:
         return self._with_lookup(run_id, lambda ref, lookup: lookup.find_run(ref, ANYWHERE))
 
     def _find_metadata(self, run_id: str, path: str) -> CheckpointMetadataV1 | None:
-        found = self._with_lookup(run_id, lambda ref, lookup: find_metadata(lookup, ref, path))
+        limits = self._settings.limits
+        found = self._with_lookup(run_id, lambda ref, lookup: find_metadata(lookup, ref, path, limits))
         if found is not None:
             _log.info("%s: metadata from W&B's run %s", path, found.wandb_run_id)
         return found

@@ -101,7 +101,7 @@ def validate(given: Globals, roots: tuple[str, ...], style: str) -> None:
     if not wanted:
         raise UsageError("which folder? write catalogdb sidecar validate ROOT")
     paths = scannable(wanted)
-    validator = MetadataValidator(suffixes=settings.suffixes)
+    validator = MetadataValidator(suffixes=settings.suffixes, limits=settings.limits)
     found: Counter[str] = Counter()
     problems: list[Problem] = []
 

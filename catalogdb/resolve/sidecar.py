@@ -10,6 +10,7 @@ from typing import NamedTuple
 from catalogdb.config_facts import MODEL_PARAMETERS, is_known
 from catalogdb.errors import MetadataError, ResolverError
 from catalogdb.formats import read_header
+from catalogdb.limits import DEFAULT, Limits
 from catalogdb.metadata import DERIVED, HYPER_PARAMETERS, PLACEHOLDERS, salvage, without_placeholders
 from catalogdb.records import DRIFT, Candidate, CheckpointHeader, Finding, Origin, Problem, Tier, Value, sidecar_path
 from catalogdb.resolve.base import Hints
@@ -41,9 +42,11 @@ class SidecarResolver:
     Values that aren't valid are left out one by one, each with a problem.
     What is of another step than the file, or states another number for what the file states itself, is ``drift``: then
     nothing in it counts that belongs to a step, and nothing at all unless it names the file's own run.
+    ``limits`` are of reading another checkpoint that it names.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = DEFAULT) -> None:
+        self._limits = limits
         self._reader = RecordReader("sidecar")
         self._embedded = EmbeddedResolver()
 
@@ -118,7 +121,7 @@ class SidecarResolver:
         if other is not None or not said.metrics.keys().isdisjoint(stated):
             return Drift(other) if other is not None else None
         named = _other_file(place, candidate)
-        if named is not None and not _is_copy(candidate, header, named):
+        if named is not None and not _is_copy(candidate, header, named, self._limits):
             return Drift(f"is the sidecar of {place}, which is another file", passing=True)
         if is_strange and not header.whole:
             return Drift(f"may be the sidecar of another file, {place}")
@@ -195,7 +198,7 @@ def _other_file(place: str, candidate: Candidate) -> str | None:
     return None
 
 
-def _is_copy(candidate: Candidate, header: CheckpointHeader, named: str) -> bool:
+def _is_copy(candidate: Candidate, header: CheckpointHeader, named: str, limits: Limits) -> bool:
     """Whether one of the two files is a copy of the other: of one size, and all that headers tell is equal, with
     checksums of the weights. Then what is said of one is true of both."""
     if header.weights is None or header.weights.fingerprint is None:
@@ -203,7 +206,7 @@ def _is_copy(candidate: Candidate, header: CheckpointHeader, named: str) -> bool
     try:
         if Path(named).stat().st_size != candidate.stamp.size:
             return False
-        other = read_header(named)
+        other = read_header(named, limits=limits)
     except OSError:
         return False
     return replace(other, bytes_read=header.bytes_read) == header

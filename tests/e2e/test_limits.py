@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from catalogdb import Catalog
+from catalogdb import Catalog, MetadataValidator
 from catalogdb.limits import Limits
 from catalogdb.settings import Settings
 from tests.fuzz.seeds import STORAGES, lightning_pickle
 from tests.unit.formats.support import torch_zip
+from tests.unit.test_metadata import DOCUMENT
 
 NARROW = Settings(url="sqlite://", limits=Limits(zip_entries=3))
 REASON = "zip of 5 entries, more than limits_zip_entries allows (3)"
@@ -59,3 +61,20 @@ def test_the_environment_sets_them(outputs: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "catalogdb", "scan", str(outputs), "--no-wandb", "--format", "json"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
     assert REASON in done.stdout
+
+
+def test_a_sidecar_is_held_against_its_checkpoint_within_them(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = outputs / "exp" / "checkpoints" / "last.ckpt"
+    path.with_name("epoch=3.ckpt").rename(path)
+    other_step = {**DOCUMENT, "checkpoint_path": "checkpoints/last.ckpt", "training": {"epoch": 3, "global_step": 255}}
+    path.with_suffix(".metadata.yaml").write_text(yaml.safe_dump(other_step))
+    assert MetadataValidator(limits=Limits()).validate_checkpoint_file(path).error_type == "drift"
+    assert MetadataValidator(limits=NARROW.limits).validate_checkpoint_file(path).is_valid
+    validator = MetadataValidator()
+    monkeypatch.setenv("CATALOGDB_LIMITS_ZIP_ENTRIES", "3")
+    assert validator.validate_checkpoint_file(path).is_valid
+    environ = os.environ | {"CATALOGDB_URL": str(outputs.parent / "catalog.db")}
+    command = [sys.executable, "-m", "catalogdb", "sidecar", "validate", str(path.parent), "--format", "json"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert "drift" not in done.stdout
+    assert '"valid"' in done.stdout

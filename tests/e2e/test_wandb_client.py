@@ -26,6 +26,7 @@ from catalogdb import (
     load_metadata,
     save_metadata,
 )
+from catalogdb.limits import Limits
 from catalogdb.settings import Settings, load_settings
 from tests.e2e.cli.saved import lightning, plain
 from tests.wandb_server import KEY, Fault, ServedRun, WandbServer, serving
@@ -102,6 +103,18 @@ def test_config_and_summary_are_asked_for_once(server: WandbServer, client: Wand
     other.close()
     assert server.operations == ["CatalogRuns"]
     assert server.keys == {KEY}
+
+
+def test_a_checkpoint_is_read_within_the_limits_of_the_settings(
+    client: WandbClient, settings: Settings, folder: Path
+) -> None:
+    lightning(folder, epoch=3).rename(folder / "last.ckpt")
+    found = client.get_metadata_from_wandb(RUN, folder / "last.ckpt")
+    assert found is not None
+    assert found.training.epoch == 3
+    narrow = WandbClient(replace(settings, limits=Limits(zip_entries=3)))
+    assert narrow.get_metadata_from_wandb(RUN, folder / "last.ckpt") is None
+    narrow.close()
 
 
 def test_an_answer_may_be_changed_by_who_got_it(client: WandbClient) -> None:

@@ -81,3 +81,11 @@ def test_who_was_asked_is_logged(checkpoint: Path, caplog: pytest.LogCaptureFixt
     extract_run_id_from_checkpoint(checkpoint)
     said = [record.getMessage().rpartition("by its ")[2] for record in caplog.records]
     assert said == ["sidecar: None", "config: None", "record: None", "hyperparameters: of-file0"]
+
+
+def test_the_limits_of_the_settings_hold(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(checkpoint, wandb_run_id="of-file0")
+    monkeypatch.setenv("CATALOGDB_LIMITS_ZIP_ENTRIES", "3")
+    assert extract_run_id_from_checkpoint(checkpoint) is None
+    monkeypatch.setenv("CATALOGDB_LIMITS_ZIP_ENTRIES", "100")
+    assert extract_run_id_from_checkpoint(checkpoint) == "of-file0"
