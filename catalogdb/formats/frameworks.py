@@ -132,9 +132,12 @@ def _is_timm(checkpoint: Checkpoint) -> bool:
 
 def _timm(checkpoint: Checkpoint, read_tensor: ReadTensor) -> Facts:
     """``timm/utils/checkpoint_saver.py``: _save. ``metric`` is this epoch's value of what ``--eval-metric`` names
-    (``train.py``: ``eval_metrics[eval_metric]``, in summary.csv ``eval_<name>``); without the name it stays unnamed."""
+    (``train.py``: ``eval_metrics[eval_metric]``, in summary.csv ``eval_<name>``). It stays unnamed without that, and
+    without a validation set (``--val-split ''``), where it is the training's loss."""
     arguments = mapping_at(checkpoint, "args")
     metric, score = as_text(arguments.get("eval_metric")), as_score(checkpoint.get("metric"), read_tensor)
+    if "val_split" in arguments and not arguments["val_split"]:
+        metric = None
     return Facts(
         "timm",
         None,

@@ -121,14 +121,14 @@ def _number(name: str) -> int:
 
 
 def _metrics(history: object, step: int | None) -> dict[str, float]:
-    """What was evaluated at this very step: the last value of each ``eval_*`` in the log's entries of that step."""
-    found: dict[str, float] = {}
+    """What was evaluated at this very step: each ``eval_*`` that the log's entries of that step don't differ in."""
+    found: dict[str, set[float]] = {}
     for entry in history if isinstance(history, list) and step is not None else ():
         if isinstance(entry, dict) and as_count(entry.get("step")) == step:
             for name, value in entry.items():
                 if name.startswith("eval_") and not name.endswith(_NO_METRIC) and _is_number(value):
-                    found[name] = float(value)
-    return found
+                    found.setdefault(name, set()).add(float(value))
+    return {name: values.pop() for name, values in found.items() if len(values) == 1}
 
 
 def _is_number(value: object) -> bool:

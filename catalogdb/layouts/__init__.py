@@ -12,6 +12,7 @@ from catalogdb.layouts.base import (
     Position,
     Seen,
 )
+from catalogdb.layouts.lightning import trained_epoch
 from catalogdb.layouts.names import Claim
 from catalogdb.layouts.registry import BUILT_IN, ENTRY_POINT, all_marks, layout_of, layouts, layouts_with
 
@@ -31,4 +32,5 @@ __all__ = [
     "layout_of",
     "layouts",
     "layouts_with",
+    "trained_epoch",
 ]

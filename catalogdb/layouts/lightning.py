@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Position, Seen, event_files, run_of
 from catalogdb.layouts.names import counters
 from catalogdb.metric_files.forms import EVENTS
+from catalogdb.records import CheckpointHeader
 
 METRICS = "metrics.csv"
 HPARAMS = "hparams.yaml"
@@ -22,6 +23,7 @@ LOGGERS = ("csv", "csv_logs", "lightning_logs", "tensorboard", "tb_logs")
 """Folders of loggers beside ``checkpoints`` where the latter was given a place of its own."""
 
 VERSION = re.compile(r"version_\d+")
+VERSION_NUMBER = re.compile(r"(\d{1,4})\.(\d{1,4})", re.ASCII)
 
 
 class Lightning(Habits):
@@ -30,7 +32,7 @@ class Lightning(Habits):
         "Lightning",
         "`lightning_logs/version_N/checkpoints/*.ckpt`, `<name>/<version>/checkpoints`, `<project>/<run id>/…`",
         "the file; `metrics.csv`, else TensorBoard's events, at `global_step - 1`; `hparams.yaml`",
-        "0, as in the file",
+        "0, as in the file; of one saved after `fit`, or before Lightning 1.6, one less",
     )
     marks = frozenset({METRICS, HPARAMS, f"{EVENTS}*", *LOGGERS})
     frameworks = frozenset({"lightning"})
@@ -51,12 +53,33 @@ class Lightning(Habits):
     def position(self, seen: Seen) -> Position:
         header = seen.header
         stated = counters(seen.name)
-        epoch = header.epoch if header.epoch is not None else stated.get("epoch")
+        epoch = trained_epoch(header, seen.name)
         step = header.global_step if header.global_step is not None else stated.get("global_step")
         row = header.progress.row if header.progress is not None else None
         if row is None and step:
             row = step - 1
-        return Position(epoch, step, row=row, row_epoch=epoch, whole=False)
+        return Position(epoch, step, stated_epoch=header.epoch, row=row, row_epoch=epoch, whole=False)
+
+
+def trained_epoch(header: CheckpointHeader, name: str) -> int | None:
+    """The 0-based epoch that a Lightning file of this name was last trained in; None where it isn't told.
+
+    ``epoch`` counts epochs done: within one it is its number, after the last one's end (``trainer.save_checkpoint``
+    after ``fit``) the next. Before 1.6 it was always the next, but where ``max_steps`` was reached: the name has to
+    tell (``pytorch_lightning/trainer/connectors/checkpoint_connector.py``, ``dump_checkpoint``).
+    """
+    epoch, named = header.epoch, counters(name).get("epoch")
+    if epoch is None:
+        return named
+    if is_before(header.framework_version, 1, 6):
+        return named if named in (epoch, epoch - 1) else None
+    between = header.progress is not None and not header.progress.in_epoch
+    return epoch - 1 if between and epoch else epoch
+
+
+def is_before(version: str | None, major: int, minor: int) -> bool:
+    found = VERSION_NUMBER.match(version or "")
+    return found is not None and (int(found[1]), int(found[2])) < (major, minor)
 
 
 def _loggers(run: Listing) -> Iterator[Listing]:

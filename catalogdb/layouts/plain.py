@@ -22,7 +22,7 @@ class Plain(Habits):
         "any file that is a checkpoint by its name and its content",
         "the file; TensorBoard's events at the step; `log.txt` with a JSON object for each epoch; `args.yaml`, "
         "`opt.yaml`, `config.json` and the like",
-        "as in the file",
+        "as in the file; nnU-Net counts epochs done: 1000 is epoch 999",
     )
     marks = frozenset({f"{EVENTS}*", LOG, *ARGUMENTS, *EVENT_FOLDERS})
 
@@ -41,6 +41,9 @@ class Plain(Habits):
                     yield Dependency("metrics", place, name)
 
     def position(self, seen: Seen) -> Position:
+        done = seen.header.epoch
+        if seen.header.framework == "nnunet" and done:
+            return Position(done - 1, seen.header.global_step, stated_epoch=done, key="current_epoch")
         return of_a_loop(seen)
 
 

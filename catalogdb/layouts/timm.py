@@ -45,7 +45,8 @@ class Timm(Habits):
 
     def monitor(self, seen: Seen) -> Monitor | None:
         """``decreasing_metric = eval_metric == 'loss'`` (``train.py``)."""
-        name = seen.header.hyper_parameters.get("eval_metric")
-        if not isinstance(name, str) or not name:
+        stated = seen.header.hyper_parameters
+        name = stated.get("eval_metric")
+        if not isinstance(name, str) or not name or not stated.get("val_split", True):
             return None
         return Monitor(f"eval_{name}", "min" if name == "loss" else "max", "args.eval_metric")

@@ -23,6 +23,11 @@ _QUALIFIERS = (
     "classes class per top ratio value"
 )
 """Words that may follow the telling one: ``f1_score``, ``loss/val``, ``recall@10``, ``val_loss/dataloader_idx_0``."""
+LOSSES = frozenset({"loss", "losses"})
+"""A loss stays one, whatever it is of: ``test_loss_dice``."""
+
+ERRORS = frozenset({"err", "error", "errors"})
+NEGATIVE = frozenset({"neg", "negative"})
 MIN_WORDS, MAX_WORDS, QUALIFIERS = (frozenset(words.split()) for words in (_MIN, _MAX, _QUALIFIERS))
 
 
@@ -49,13 +54,19 @@ def resolve_mode(metric: str, *, mode: str | None = None, recorded: Collection[s
 
 
 def known_mode(metric: str) -> Mode | None:
-    """The mode that the name's last telling word stands for, as a whole word: ``val/loss_scale`` tells nothing."""
-    for word in reversed(_words(metric)):
+    """The mode that the name's last telling word stands for, as a whole word. ``val/loss_scale`` tells nothing, nor do
+    ``error_f1`` and what was made negative (``neg_mse``)."""
+    words = _words(metric)
+    if not NEGATIVE.isdisjoint(words):
+        return None
+    for word in reversed(words):
         stem = word.rstrip("0123456789")
         if word in MIN_WORDS or stem in MIN_WORDS:
             return "min"
         if word in MAX_WORDS or stem in MAX_WORDS:
-            return "max"
+            if not LOSSES.isdisjoint(words):
+                return "min"
+            return "max" if ERRORS.isdisjoint(words) else None
         if stem and stem not in QUALIFIERS:
             return None
     return None

@@ -99,6 +99,7 @@ def merge(
         problems.extend(finding.problems)
         if carrier is None and (finding.fields or finding.metrics):
             carrier = answer.tier
+        _count_alike(fields, finding.fields)
         if fields or metrics:
             problems.extend(_differences(candidate, fields, metrics, finding))
         in_order = len(params) < 2 and carrier == "yaml"  # nothing counts more than the first tier
@@ -199,6 +200,13 @@ def _differences(
     for name, one, other in found:
         drift = DRIFT if "sidecar" in (one.origin.role, other.origin.role) else ""
         yield Problem(candidate.path, other.origin.tier, f"{drift}{difference(name, one, other)}; the first counts")
+
+
+def _count_alike(fields: dict[str, Value], said: Mapping[str, Value]) -> None:
+    """An epoch that is counted as the file itself counts is the file's."""
+    own, stated, counted = said.get("epoch"), said.get("stated_epoch"), fields.get("epoch")
+    if own is not None and stated is not None and counted is not None and counted.value == stated.value:
+        fields["epoch"] = own
 
 
 def _keep_own_counters(fields: dict[str, Value], said: Mapping[str, Value]) -> None:

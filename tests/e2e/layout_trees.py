@@ -99,6 +99,23 @@ def lightning_logs(root: Path) -> Tree:
     return Tree(facts, "lightning_logs/version_1/checkpoints/last.ckpt", grows, {"exp_name": "proj"}, params)
 
 
+def old_lightning(root: Path) -> Tree:
+    """Before 1.6: ``epoch`` and ``global_step`` are those of what comes next, in the name those that were."""
+    run = root / "lightning_logs" / "version_0"
+    facts = {}
+    for epoch in (2, 3):
+        step = 10 * epoch + 10
+        path = run / "checkpoints" / f"epoch={epoch}-step={step - 1}.ckpt"
+        save(path, {**lightning(epoch + 1, step), "pytorch-lightning_version": "1.4.9", "loops": None})
+        metrics = {"val_loss": 0.5 - epoch / 8}
+        facts[str(path.relative_to(root))] = Fact(epoch, step, metrics, stated_epoch=epoch + 1)
+    save(run / "checkpoints" / "last.ckpt", {**lightning(4, 40), "pytorch-lightning_version": "1.5.10"})
+    facts["lightning_logs/version_0/checkpoints/last.ckpt"] = Fact(None, 40, metrics, "last", stated_epoch=4)
+    text(run / "metrics.csv", "epoch,step,val_loss\n2,29,0.25\n3,39,0.125\n4,49,0.0625\n")
+    newest = "lightning_logs/version_0/checkpoints/last.ckpt"
+    return Tree(facts, newest, ("lightning_logs/version_0/metrics.csv",), {"exp_name": "proj"}, {"lr": 0.1})
+
+
 def wandb_logger(root: Path) -> Tree:
     """``<project>/<run id>/checkpoints``; a metric with ``/`` in its name made folders, and so did one that was 0."""
     facts = {}
@@ -443,10 +460,27 @@ def plain(root: Path) -> Tree:
     return Tree(facts, "own/model_200.pt", ("detr/log.txt", str(events.relative_to(root))), {}, {"lr": 0.5})
 
 
+def nnunet(root: Path) -> Tree:
+    """``nnUNetTrainer.py``, ``save_checkpoint``: the number of epochs done."""
+    content = {"network_weights": WEIGHTS, "optimizer_state": {}, "trainer_name": "nnUNetTrainer", "init_args": {}}
+    save(root / "fold_0" / "checkpoint_final.pth", {**content, "current_epoch": 1000})
+    fact = Fact(
+        999,
+        None,
+        {},
+        "last",
+        stated_epoch=1000,
+        others={"exp_name": "fold_0"},
+        params={"trainer_name": "nnUNetTrainer"},
+    )
+    return Tree({"fold_0/checkpoint_final.pth": fact}, "fold_0/checkpoint_final.pth")
+
+
 BUILT: dict[str, Callable[[Path], Tree]] = {
     build.__name__: build
     for build in (
         lightning_logs,
+        old_lightning,
         wandb_logger,
         two_metrics_with_slashes,
         hydra,
@@ -464,5 +498,6 @@ BUILT: dict[str, Callable[[Path], Tree]] = {
         saved_models,
         torch_distributed,
         plain,
+        nnunet,
     )
 }

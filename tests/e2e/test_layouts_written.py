@@ -150,7 +150,7 @@ def test_a_trainer_s_folder_without_its_newest(output: Path, catalog: Catalog) -
     assert {Path(row.path).name for row in rows.values() if row.claims == "best"} == {said}
 
 
-def train_with_lightning(folder: Path, logger_name: str) -> None:
+def train_with_lightning(folder: Path, logger_name: str) -> Any:
     """Three epochs of four steps. The validation's value of an epoch is one that no other epoch has."""
     lightning = pytest.importorskip("lightning.pytorch")
     loggers = pytest.importorskip("lightning.pytorch.loggers")
@@ -174,7 +174,7 @@ def train_with_lightning(folder: Path, logger_name: str) -> None:
 
     logger = getattr(loggers, logger_name)(folder)
     batches = torch.utils.data.DataLoader(torch.ones(4, 1))
-    lightning.Trainer(
+    trainer = lightning.Trainer(
         max_epochs=3,
         logger=logger,
         callbacks=[callbacks.ModelCheckpoint(save_top_k=-1, save_last=True)],
@@ -182,25 +182,35 @@ def train_with_lightning(folder: Path, logger_name: str) -> None:
         accelerator="cpu",
         enable_progress_bar=False,
         enable_model_summary=False,
-    ).fit(Model(), batches, batches)
+    )
+    trainer.fit(Model(), batches, batches)
+    return trainer
 
 
 @pytest.mark.parametrize("logger_name", ["CSVLogger", "TensorBoardLogger"])
 def test_lightning_s_loggers(logger_name: str, tmp_path: Path, catalog: Catalog) -> None:
     """Each checkpoint states what it logged."""
-    train_with_lightning(tmp_path / "proj", logger_name)
+    trainer = train_with_lightning(tmp_path / "proj", logger_name)
+    trainer.save_checkpoint(tmp_path / "proj" / "lightning_logs" / "version_0" / "checkpoints" / "final.ckpt")
     report = catalog.scan(tmp_path / "proj")
     assert report.problems == ()
     rows = rows_of(catalog)
     saved = {Path(path).name: row for path, row in rows.items()}
-    assert saved.keys() == {*(f"epoch={epoch}-step={4 * epoch + 4}.ckpt" for epoch in range(3)), "last.ckpt"}
+    assert saved.keys() == {
+        *(f"epoch={epoch}-step={4 * epoch + 4}.ckpt" for epoch in range(3)),
+        "last.ckpt",
+        "final.ckpt",
+    }
     for row in saved.values():
         assert row.epoch is not None
         assert row.global_step == 4 * row.epoch + 4
         assert row.metrics["val/loss"] == 0.5 + row.epoch / 4
         assert row.provenance["metrics.val/loss"]["scope"] == "checkpoint"
     assert len({row.metrics["train/loss"] for row in saved.values()}) == 3
-    assert {name: row.claims for name, row in saved.items() if row.claims} == {"last.ckpt": "last"}
+    assert {name: row.claims for name, row in saved.items() if row.claims} == {
+        "last.ckpt": "last",
+        "final.ckpt": "last",
+    }
 
 
 def log_to_mlflow(folder: Path, *, every_epoch: bool) -> None:

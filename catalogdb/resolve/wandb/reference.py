@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from catalogdb.layouts import CHECKPOINT_FOLDERS
+from catalogdb.layouts import CHECKPOINT_FOLDERS, trained_epoch
 from catalogdb.records import (
     Candidate,
     CheckpointHeader,
@@ -90,7 +90,8 @@ def question_about(candidate: Candidate, header: CheckpointHeader, refs: tuple[R
     )
     at, sure = validation_step(header)
     folder = candidate.path.rpartition("/")[0]
-    return RunQuestion(refs, folder, header.epoch, at, sure, scores, step=header.global_step)
+    epoch = trained_epoch(header, path.rpartition("/")[2]) if header.framework == "lightning" else header.epoch
+    return RunQuestion(refs, folder, epoch, at, sure, scores, step=header.global_step)
 
 
 def parse_run(text: str, source: RunSource, entity: str = "", project: str = "") -> RunRef | None:

@@ -294,6 +294,12 @@ def test_a_hugging_face_trainer_checkpoint(tmp_path: Path) -> None:
     assert len(header.tensors) == 2
 
 
+def test_two_evaluations_at_one_step(tmp_path: Path) -> None:
+    entries = [{"step": 500, "eval_f1": f1, "eval_loss": 0.5} for f1 in (0.5, 0.9)]
+    header = read_header(str(trainer_folder(tmp_path, log_history=entries)))
+    assert header.metrics == {"eval_loss": 0.5}, "which of the two the weights have isn't told"
+
+
 def test_a_link_in_a_circle_is_no_part(tmp_path: Path) -> None:
     folder = trainer_folder(tmp_path)
     (folder / "self").symlink_to("self")

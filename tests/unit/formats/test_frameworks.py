@@ -57,6 +57,8 @@ def test_timm(tmp_path: Path) -> None:
     check_weights(header)
     nameless = header_of(tmp_path, {key: value for key, value in checkpoint.items() if key != "args"})
     assert (nameless.framework, nameless.metrics) == ("timm", {})
+    unvalidated = header_of(tmp_path, {**checkpoint, "args": argparse.Namespace(eval_metric="top1", val_split="")})
+    assert unvalidated.metrics == {}, "it is the training's loss"
 
 
 @pytest.mark.parametrize(("epoch", "iterations"), [(12, 3600), (0, 90_000)])

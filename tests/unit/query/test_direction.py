@@ -8,7 +8,7 @@ from catalogdb.query.direction import known_mode, resolve_mode
 MIN = (
     "val_loss val/loss eval_loss loss loss/val validation_loss train_loss_epoch perplexity eval/perplexity wer "
     "test_wer cer val/cer error word_error_rate mae val_mae mse rmse val/rmse error_mean log_loss valLoss "
-    "val_loss/dataloader_idx_0 val/precision_loss LOSS bpb fid"
+    "val_loss/dataloader_idx_0 val/precision_loss LOSS bpb fid test_loss_dice loss_map"
 )
 MAX = (
     "val_acc val/acc accuracy eval_accuracy top1_acc acc@1 acc_top5 f1 f1_score val/F1-macro macro_f1 auc val_auc "
@@ -29,6 +29,10 @@ NEITHER = [
     "val",
     "score",
     "acceptance",
+    "neg_mse",
+    "neg_mean_squared_error",
+    "negative_loss",
+    "error_detection_f1",
 ]
 
 
