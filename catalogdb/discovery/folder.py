@@ -170,17 +170,20 @@ class Folder:
             self._documents[name] = entry
             self._has_markers = True
 
-    def sources_of(self, name: str, leads_to: str | None = None) -> tuple[Source, ...]:
+    def sources_of(self, name: str, leads_to: str | None = None, *, of_run: bool = True) -> tuple[Source, ...]:
         """The files that the row of the checkpoint ``name`` in this folder depends on, as far as they exist.
+
+        Those of the run alone if it is one of its checkpoints, not a link to one of another run: of such a link,
+        only what bears its name is about it.
 
         ``leads_to`` is the name of the file of this folder that a symbolic link ends at: what bears that name counts
         before what bears the link's, which may be about the file that it led to before.
         """
         names = (name,) if leads_to is None else (leads_to, name)
         config = self._own_config(names) if self._has_own_configs else None
-        if config is None:
+        if config is None and of_run:
             config = self._shared_config()
-        beside = self._of_layouts()
+        beside = self._of_layouts() if of_run else ()
         found = beside if config is None else (config, *beside)
         for sidecar in map(sidecar_path, names):
             stamp = self._stamp(sidecar) if sidecar in self._documents else None
@@ -297,9 +300,9 @@ class _FolderAbove(Folder):
     def marks(self) -> Collection[str]:
         return self._look()._marks or ()
 
-    def sources_of(self, name: str, leads_to: str | None = None) -> tuple[Source, ...]:
+    def sources_of(self, name: str, leads_to: str | None = None, *, of_run: bool = True) -> tuple[Source, ...]:
         self._look()
-        return super().sources_of(name, leads_to)
+        return super().sources_of(name, leads_to, of_run=of_run)
 
     def _look(self) -> Folder:
         if not self._known:

@@ -17,6 +17,7 @@ from catalogdb.discovery.entries import is_folder, is_utf8
 from catalogdb.discovery.folder import INT64_MAX, PLAIN_CONFIGS, Folder, stamp_of
 from catalogdb.discovery.parts import Parts, find_parts
 from catalogdb.errors import RootError
+from catalogdb.layouts.base import run_folder
 from catalogdb.records import CHECKPOINT_SUFFIXES, Candidate, Place, Problem, Source
 
 PASSED_OVER = frozenset(
@@ -160,7 +161,10 @@ class Walk:
         except OSError:
             return ()
         path = f"{folder_path}/{name}"
-        return folder.sources_of(name, name_beside(os.path.realpath(path), path) if os.path.islink(path) else None)
+        if not os.path.islink(path):
+            return folder.sources_of(name)
+        real = os.path.realpath(path)
+        return folder.sources_of(name, name_beside(real, path), of_run=not leads_to_another_run(real, path))
 
     def chunks(self, size: int) -> Iterator[Iterator[Candidate]]:
         """The same in parts of ``size``: as far as a scan looks ahead. Each is to be gone through before the next."""
@@ -224,8 +228,10 @@ class Walk:
             self.problems.append(Problem(path, None, "its name isn't UTF-8; rename it to have it in the catalog"))
             return
         target = link.real if link is not None and is_utf8(link.real) else None
-        beside = name_beside(target, path) if target is not None else None
-        sources = parent.sources_of(path.rpartition("/")[2], beside) if parent is not None else ()
+        beside, of_run = None, True
+        if target is not None:
+            beside, of_run = name_beside(target, path), not leads_to_another_run(target, path)
+        sources = parent.sources_of(path.rpartition("/")[2], beside, of_run=of_run) if parent is not None else ()
         yield Candidate(self.root, rel_path or ".", parts.stamp, sources, target, parts.digest)
 
     def _sort_entries(
@@ -263,8 +269,10 @@ class Walk:
                 return None
             stamp = stamp_of(status)
             target = beside = None
+            of_run = True
             if entry.is_symlink():
                 target = os.path.realpath(entry.path)
+                of_run = not leads_to_another_run(target, entry.path)
                 target = target if is_utf8(target) else None
                 beside = name_beside(target, entry.path) if target is not None else None
                 own = entry.stat(follow_symlinks=False)
@@ -283,7 +291,7 @@ class Walk:
             if isinstance(error, PermissionError):
                 self.unlisted.append(rel_path)
             return None
-        return Candidate(self.root, rel_path, stamp, folder.sources_of(entry.name, beside), target)
+        return Candidate(self.root, rel_path, stamp, folder.sources_of(entry.name, beside, of_run=of_run), target)
 
 
 class _Link(NamedTuple):
@@ -316,6 +324,17 @@ def name_beside(real: str, link: str) -> str | None:
     """The name of what a symbolic link ends at, where that lies in the link's own folder."""
     folder, _, name = real.rpartition("/")
     return name if folder == os.path.realpath(os.path.dirname(link)).rstrip("/") else None
+
+
+def leads_to_another_run(real: str, link: str) -> bool:
+    """Whether what a symbolic link ends at is a checkpoint where another run has its own. A store of contents, such as
+    DVC's, is no run: its names have no suffix, or it is passed over."""
+    folder, _, name = real.rpartition("/")
+    own = os.path.realpath(os.path.dirname(link)).rstrip("/")
+    if folder == own or run_folder(folder) == run_folder(own):
+        return False
+    stored = any(map(passed_over, folder.split("/"))) or not name.endswith(CHECKPOINT_SUFFIXES)
+    return os.path.isdir(real) or not stored
 
 
 def passed_over(name: str) -> bool:

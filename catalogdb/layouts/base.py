@@ -174,6 +174,12 @@ def run_of(folder: Listing) -> Listing:
     return folder
 
 
+def run_folder(folder: str) -> str:
+    """The same by the path alone, where the folder isn't listed."""
+    upper, _, name = folder.rpartition("/")
+    return upper if name.lower() in CHECKPOINT_FOLDERS else folder
+
+
 def event_files(folder: Listing) -> list[str]:
     """The newest of them: their names begin with the time, and a training that goes on begins another one."""
     return sorted(filter(is_event_file, folder.files))[-MAX_EVENT_FILES:]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 from catalogdb.config_facts import MODEL_PARAMETERS, ConfigFacts, is_known
 from catalogdb.errors import ResolverError
 from catalogdb.layouts import Monitor, Position
+from catalogdb.layouts.base import run_folder
 from catalogdb.layouts.hugging_face import STATE
 from catalogdb.layouts.names import as_logged, counters, metrics_in, name_below
 from catalogdb.records import (
@@ -278,11 +280,20 @@ def _from_names(candidate: Candidate, file_name: str, fields: dict[str, Value], 
     for field, number in counters(file_name).items():
         fields.setdefault(field, Value(number, IN_NAME))
     if any(field in wanted and field not in fields for field in ("architecture", "backbone")):
-        for field, text in path_patterns(candidate.rel_path).items():
+        for field, text in path_patterns(_of_its_run(candidate)[len(candidate.root) + 1 :]).items():
             fields.setdefault(field, Value(text, _origin("name", "", "path", "run")))
-    exp_name = experiment(candidate.path, candidate.root) if "exp_name" in wanted else None
+    exp_name = experiment(_of_its_run(candidate), candidate.root) if "exp_name" in wanted else None
     if exp_name is not None:
         fields.setdefault("exp_name", Value(exp_name, _origin("name", "", "path", "run")))
+
+
+def _of_its_run(candidate: Candidate) -> str:
+    """The path whose folders say which run it is of: for a symbolic link in another run, the path that it leads to."""
+    path, target = candidate.path, candidate.link_target
+    if target is None or not target.startswith(f"{candidate.root}/"):
+        return path
+    same = run_folder(target.rpartition("/")[0]) == run_folder(path.rpartition("/")[0])
+    return target if not same and Path(path).is_symlink() else path
 
 
 def _header_params(hyper_parameters: Mapping[str, Scalar]) -> tuple[ParamGroup, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import torch
 
 from catalogdb import Catalog, Checkpoint, MetadataValidator
 from catalogdb.demo import lay_out
@@ -67,6 +69,35 @@ def test_a_link_into_another_folder_has_no_sidecar_from_there(outputs: Path) -> 
     (outputs / "best.ckpt").symlink_to(outputs / FILE)
     link, file = rows(outputs, "best.ckpt", FILE)
     assert (link.source, link.epoch, link.link_target) == ("legacy", file.epoch, file.path)
+
+
+def test_a_link_to_another_run_s_checkpoint_has_nothing_of_the_run_that_it_lies_in(tmp_path: Path) -> None:
+    """What a training began with, say. Its file's epoch and step are also those of a row there."""
+    for name, loss in (("old", 0.25), ("new", 0.75)):
+        run = tmp_path / name
+        content = {"epoch": 3, "global_step": 40, "pytorch-lightning_version": "2.4.0", "state_dict": {}}
+        (run / "checkpoints").mkdir(parents=True)
+        torch.save(content, run / "checkpoints" / "epoch=3-step=40.ckpt")
+        (run / "metrics.csv").write_text(f"epoch,step,val/loss\n3,39,{loss}\n", encoding="utf-8")
+        (run / "config.yaml").write_text(f"exp_name: {name}\nlr: {loss}\n", encoding="utf-8")
+    (tmp_path / "new" / "last.ckpt").symlink_to("checkpoints/epoch=3-step=40.ckpt")
+    (tmp_path / "new" / "checkpoints" / "init.ckpt").symlink_to("../../old/checkpoints/epoch=3-step=40.ckpt")
+    store = tmp_path / ".dvc" / "cache"
+    store.mkdir(parents=True)
+    shutil.copy(tmp_path / "new" / "checkpoints" / "epoch=3-step=40.ckpt", store / "d41d8cd9")
+    (tmp_path / "new" / "checkpoints" / "kept.ckpt").symlink_to(store / "d41d8cd9")
+    init, last, kept, old = rows(
+        tmp_path,
+        "new/checkpoints/init.ckpt",
+        "new/last.ckpt",
+        "new/checkpoints/kept.ckpt",
+        "old/checkpoints/epoch=3-step=40.ckpt",
+    )
+    assert (init.epoch, init.global_step, init.metrics, init.params, init.config_path) == (3, 40, {}, {}, None)
+    assert init.exp_name == "old"
+    for row in (last, kept):
+        assert (row.exp_name, row.metrics, row.params["lr"]) == ("new", {"val/loss": 0.75}, 0.75)
+    assert (old.exp_name, old.metrics) == ("old", {"val/loss": 0.25})
 
 
 def test_it_follows_its_file_and_that_file_s_sidecar(outputs: Path) -> None:
