@@ -495,7 +495,7 @@ class Catalog:
         where: str = "",
         mode: str | None = None,
     ) -> Curves:
-        """A metric over the steps of each experiment, to be drawn; ``by`` is the field that tells them apart.
+        """A metric over the steps of each run, to be drawn; ``by`` is the field that tells runs apart.
 
         Raises QueryError as ``rank`` does.
         """

@@ -16,6 +16,7 @@ LEVELS = {
     "errors": 0,
     "records": 0,
     "folders": 0,
+    "run_folders": 0,
     "columnar": 0,
     "settings": 0,
     "limits": 0,
@@ -57,6 +58,7 @@ LEVELS = {
 
 BESIDE = {
     ("records", "errors"),
+    ("records", "run_folders"),
     ("settings", "errors"),
     ("settings", "limits"),
     ("settings", "records"),

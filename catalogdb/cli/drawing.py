@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,15 +43,29 @@ def grouped(found: Curves) -> list[Group]:
     def best(curves: list[Curve]) -> Point:
         return max((curve.best for curve in curves), key=lambda point: (sign * point.value, point.x))
 
-    groups = [Group(_label(value), tuple(curves), best(curves)) for value, curves in members.items()]
+    labels = _labels(found)
+    groups = [Group(_label(labels.get(value, value)), tuple(curves), best(curves)) for value, curves in members.items()]
     return sorted(groups, key=lambda group: -sign * group.best.value)
+
+
+def _labels(found: Curves) -> dict[object, str]:
+    """Where every group is a run: what to call one that is the only run of its experiment."""
+    experiments = Counter(curve.exp_name for curve in found.curves)
+    return {
+        curve.group: curve.exp_name
+        for curve in found.curves
+        if curve.group == curve.run and curve.exp_name is not None and experiments[curve.exp_name] == 1
+    }
 
 
 def _label(value: object) -> str:
     text = "(none)" if value is None else visible(str(value))
     if text.startswith("_"):  # matplotlib's legend leaves such labels out
         text = f" {text}"
-    return text if len(text) <= LABEL_WIDTH else f"{text[: LABEL_WIDTH - 1]}…"
+    if len(text) <= LABEL_WIDTH:
+        return text
+    is_path = text.startswith("/")  # its end tells runs apart
+    return f"…{text[1 - LABEL_WIDTH :]}" if is_path else f"{text[: LABEL_WIDTH - 1]}…"
 
 
 def draw_text(found: Curves, by: str | None) -> str:
@@ -78,7 +93,7 @@ def draw_text(found: Curves, by: str | None) -> str:
         plotext.scatter([group.best.x], [group.best.value], marker=BEST, color=_look(place)[1])
     plotext.xticks(_ticks(found))
     text = plotext.build().rstrip("\n")
-    legend = [f"{by or 'exp_name'}"]
+    legend = [by or "run"]
     for place, group in enumerate(shown):
         mark, color = _look(place)
         legend.append(_legend_line(group, found.x, plotext.colorize(mark, color)))
@@ -136,7 +151,7 @@ def draw_file(found: Curves, by: str | None, path: Path) -> None:
         axes.set_ylabel(found.metric)
         axes.set_title(f"{found.metric} ({found.mode} is best)")
         axes.grid(alpha=0.3)
-        title = by or "exp_name"
+        title = by or "run"
         if len(groups) > MOST_LABELS:
             title += f" (the best {MOST_LABELS} of {len(groups)})"
         figure.legend(loc="outside right upper", title=title, frameon=False)

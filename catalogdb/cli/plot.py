@@ -25,7 +25,7 @@ SUFFIXES = (".png", ".svg")
     "--by",
     metavar="FIELD",
     shell_complete=fields,
-    help="What has a colour of its own: architecture, params.lr, …  [exp_name]",
+    help="What has a colour of its own: exp_name, architecture, params.lr, …  [run]",
 )
 @click.option(
     "-x", type=click.Choice(["global_step", "epoch"]), default="global_step", show_default=True, help="Along x."
@@ -45,9 +45,9 @@ def command(
     where: str,
     output: str | None,
 ) -> None:
-    """Draw a metric over the steps of training: a line for each experiment, and its best point marked.
+    """Draw a metric over the steps of training: a line for each run, and its best point marked.
 
-    With --by, experiments with the same value of that field share a colour, and the best of them all is marked.
+    With --by, runs with the same value of that field share a colour, and the best of them all is marked.
     Checkpoints without the metric, without a step, or with a value that is only known of their run are left out; stderr
     says how many. Exits with 1 when there is nothing to draw. A file needs catalogdb[plot].
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from catalogdb.layouts.base import (
-    CHECKPOINT_FOLDERS,
     Dependency,
     Guide,
     Layout,
@@ -15,6 +14,7 @@ from catalogdb.layouts.base import (
 from catalogdb.layouts.lightning import trained_epoch
 from catalogdb.layouts.names import Claim
 from catalogdb.layouts.registry import BUILT_IN, ENTRY_POINT, all_marks, layout_of, layouts, layouts_with
+from catalogdb.run_folders import CHECKPOINT_FOLDERS
 
 __all__ = [
     "BUILT_IN",

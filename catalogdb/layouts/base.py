@@ -9,10 +9,7 @@ from typing import NamedTuple, Protocol
 from catalogdb.layouts.names import STEPS, Claim, claims_of, numbers_of
 from catalogdb.metric_files.forms import is_event_file
 from catalogdb.records import CheckpointHeader, Mode, SourceRole, Stamp
-
-CHECKPOINT_FOLDERS = frozenset({"checkpoints", "checkpoint", "ckpts", "ckpt", "weights"})
-"""Folders that hold nothing but checkpoints: the run is the folder above."""
-
+from catalogdb.run_folders import CHECKPOINT_FOLDERS
 
 MAX_EVENT_FILES = 32
 

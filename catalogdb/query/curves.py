@@ -8,6 +8,7 @@ from typing import Any
 from catalogdb.errors import QueryError
 from catalogdb.query.conditions import Sql
 from catalogdb.query.direction import resolve_mode
+from catalogdb.query.fields import FIELDS
 from catalogdb.query.groups import as_value, parse_group
 from catalogdb.query.parse import parse_filter
 from catalogdb.query.plan import make_query, select, ways_of
@@ -15,6 +16,7 @@ from catalogdb.query.rank import LARGEST, PATH, check_metric, compile_left_out
 from catalogdb.records import Curve, Curves, Mode, Point
 from catalogdb.store import Store
 
+RUN = FIELDS["run"].expression
 AXES = ("global_step", "epoch")
 
 
@@ -29,27 +31,28 @@ def curves(store: Store, metric: str, *, by: str | None, x: str, where: str, mod
         filter = parse_filter(where, metrics=names)
         query = make_query(filter, names, None, ready=True)
         driver = query.walk(metric_id)
-        ident = parse_group(by or "exp_name", metrics=names)
+        ident = parse_group(by or "run", metrics=names)
         group = query.with_columns(driver).operand(ident)
-        columns = Sql(f"{group.text}, c.exp_name, c.{x}, m.value, {PATH}, o.scope", group.values)
+        columns = Sql(f"{group.text}, c.exp_name, {RUN}, c.{x}, m.value, {PATH}, o.scope", group.values)
         tables = Sql(f"{driver.tables.text} CROSS JOIN origins o ON o.id = m.origin_id", driver.tables.values)
         finite = Sql("m.value BETWEEN ? AND ?", (-LARGEST, LARGEST))
         found = reader.race(ways_of([select(columns, tables, [*query.where(driver), finite], (), None)]))
         without = reader.count(compile_left_out(metric, filter, names=names))
-    own = [row for row in found if row[5] == "checkpoint"]
-    drawn = [(as_value(ident, row[0]), *row[1:5]) for row in own if row[2] is not None]
+    own = [row for row in found if row[6] == "checkpoint"]
+    drawn = [(as_value(ident, row[0]), *row[1:6]) for row in own if row[3] is not None]
     left_out = without + len(found) - len(drawn)
     return Curves(metric, chosen, x, tuple(_curves(drawn, chosen)), left_out, len(found) - len(own))
 
 
 def _curves(rows: Iterable[tuple[Any, ...]], mode: Mode) -> Iterator[Curve]:
-    """One for each experiment of each group; what several files hold of one step (``last.ckpt``) is one point."""
-    members: dict[tuple[Any, str | None], dict[tuple[int, float], str]] = {}
-    for group, experiment, x, value, path in rows:
-        paths = members.setdefault((group, experiment), {})
+    """One for each run of each group; what several files hold of one step (``last.ckpt``) is one point."""
+    members: dict[tuple[Any, str | None, str], dict[tuple[int, float], str]] = {}
+    for group, experiment, run, x, value, path in rows:
+        paths = members.setdefault((group, experiment, run), {})
         paths[x, value] = min(path, paths.get((x, value), path))
     sign = 1 if mode == "max" else -1
-    for group, experiment in sorted(members, key=lambda key: [(part is None, str(part)) for part in key]):
-        points = sorted(Point(x, value, path) for (x, value), path in members[group, experiment].items())
+    for key in sorted(members, key=lambda key: [(part is None, str(part)) for part in key]):
+        points = sorted(Point(x, value, path) for (x, value), path in members[key].items())
         best = max(points, key=lambda point: (sign * point.value, point.x))
-        yield Curve(group, experiment, tuple(points), best)
+        group, experiment, run = key
+        yield Curve(group, experiment, tuple(points), best, run)

@@ -49,12 +49,13 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The points of one experiment by ``x``. ``group`` is what its checkpoints have in the field of the question."""
+    """The points of one run by ``x``. ``group`` is what its checkpoints have in the field of the question."""
 
     group: Any
     exp_name: str | None
     points: tuple[Point, ...]
     best: Point
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)

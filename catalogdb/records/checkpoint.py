@@ -9,6 +9,7 @@ from typing import Any
 
 from catalogdb.records.header import Weights
 from catalogdb.records.terms import Mode, Scalar, State, Tier
+from catalogdb.run_folders import run_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,11 @@ class Checkpoint:
     aliases: tuple[str, ...] = ()
     note: str | None = None
     problems: tuple[str, ...] = ()
+
+    @property
+    def run(self) -> str:
+        """The W&B run's id, else the run's folder, absolute."""
+        return self.wandb_run_id or run_folder(self.path, self.root)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: NaN and infinity become None."""

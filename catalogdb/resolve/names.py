@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from catalogdb.layouts import CHECKPOINT_FOLDERS
 from catalogdb.layouts.names import counters
+from catalogdb.run_folders import run_folder
 
 __all__ = ["counters", "experiment", "path_patterns"]
 
@@ -79,16 +79,10 @@ def experiment(path: str, root: str) -> str | None:
     """
     if path == root:
         return None
-    folder = path.rpartition("/")[0]
-    run = None if folder == root else folder
-    inner = folder
-    while inner.startswith(root):
-        upper, _, name = inner.rpartition("/")
-        if name.lower() in CHECKPOINT_FOLDERS:
-            run = upper
-            break
-        inner = upper
-    return _telling(run, root) if run else None
+    run = run_folder(path, root)
+    if run == "/" or run == root == path.rpartition("/")[0]:
+        return None
+    return _telling(run, root)
 
 
 def _telling(run: str, root: str) -> str | None:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from catalogdb.errors import CatalogError, DatabaseError, UsageError
+from catalogdb.run_folders import run_folder
 from catalogdb.store.functions import lower_text, param_text
 from catalogdb.store.memory import Memory
 from catalogdb.store.regex import Regex
@@ -41,6 +42,7 @@ class ReadingConnection(sqlite3.Connection):
         self.create_function("regexp", 2, self.regex, deterministic=True)
         self.create_function("lower_text", 1, lower_text, deterministic=True)
         self.create_function("param_text", 2, param_text, deterministic=True)
+        self.create_function("run_folder", 2, run_folder, deterministic=True)
 
 
 def parse_url(url: str) -> URL:

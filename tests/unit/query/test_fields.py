@@ -15,7 +15,7 @@ def test_every_scalar_of_a_checkpoint_is_a_field() -> None:
     others = {"metrics", "params", "provenance", "weights", "tags", "aliases", "problems"}
     scalars = {field.name for field in fields(Checkpoint)} - others
     assert scalars <= FIELDS.keys()
-    assert FIELDS.keys() - scalars == {"num_parameters", "num_tensors", "weights_fingerprint"}
+    assert FIELDS.keys() - scalars == {"num_parameters", "num_tensors", "weights_fingerprint", "run"}
     assert set(FIELD_NAMES) <= FIELDS.keys()
 
 
@@ -34,6 +34,7 @@ def test_every_expression_is_sql(database: sqlite3.Connection, name: str) -> Non
         ("EPOCH", "epoch"),
         ("run_id", "wandb_run_id"),
         ("Run ID", "wandb_run_id"),
+        ("run", "run"),
         ("size", "size_bytes"),
     ],
 )
