@@ -13,6 +13,9 @@ from catalogdb.run_folders import CHECKPOINT_FOLDERS
 
 MAX_EVENT_FILES = 32
 
+EPOCHS = frozenset({"epochs", "max_epochs", "num_epochs", "n_epochs", "total_epochs", "num_train_epochs"})
+"""Names of the parameter that says how many epochs there are."""
+
 
 class Listing(Protocol):
     """A folder of a walk, as it was listed. Only ``inside`` and ``stamp`` ask the disk, and that once for each name."""
@@ -61,7 +64,8 @@ class Position(NamedTuple):
 
     Rows of the epoch that state no step are those of its end. ``whole`` is False where the checkpoint may have been
     written before; ``from_zero`` says that nothing but its own number tells how it counts: such rows count only in a
-    file that counts from 0 as well.
+    file that counts from 0 as well. ``beyond_epochs``: the step is more than training has epochs, so that what is
+    logged under such a number isn't logged by epochs.
     """
 
     epoch: int | None = None
@@ -72,6 +76,7 @@ class Position(NamedTuple):
     row_epoch: int | None = None
     whole: bool = True
     from_zero: bool = False
+    beyond_epochs: bool = False
 
 
 class Monitor(NamedTuple):
@@ -197,10 +202,18 @@ def of_a_loop(seen: Seen) -> Position:
     """
     header, named = seen.header, numbers_of(seen.name)
     stated, step = header.epoch, header.global_step
+    beyond = step is not None and step > _epochs(header) > 0
     if stated is None:
-        return of_header(seen)
+        return of_header(seen)._replace(beyond_epochs=beyond)
     if named.others == {stated - 1}:
-        return Position(None, step, stated_epoch=stated, row=step)
+        return Position(None, step, stated_epoch=stated, row=step, beyond_epochs=beyond)
     by_steps = step is not None or not STEPS.isdisjoint(header.scalars)
     is_named = named.others == {stated} if by_steps else not named.others or stated in named.others
-    return Position(stated, step, row=step, row_epoch=stated, whole=is_named and not named.steps, from_zero=True)
+    whole = is_named and not named.steps
+    return Position(stated, step, row=step, row_epoch=stated, whole=whole, from_zero=True, beyond_epochs=beyond)
+
+
+def _epochs(header: CheckpointHeader) -> int:
+    """How many epochs training may have, at most, by the checkpoint's own parameters; 0 is unknown."""
+    named = (value for name, value in header.hyper_parameters.items() if name.rpartition(".")[2] in EPOCHS)
+    return max((value for value in named if type(value) is int), default=0)

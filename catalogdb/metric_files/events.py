@@ -3,10 +3,14 @@
 A record is a length of 8 bytes, its checksum of 4, the data, and its checksum of 4 (``tensorflow/core/lib/io/
 record_writer.h``). The messages are ``Event``, ``Summary`` and ``TensorProto`` (``tensorflow/core/util/event.proto``,
 ``…/framework/summary.proto``, ``…/framework/tensor.proto``). Histograms, images and graphs are passed over unread.
+
+An event's step is whatever a loop gave: ``add_scalar(tag, value, epoch)`` is as common as the step itself, tag by tag.
+So a tag counts only where it is proven that its axis is steps.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 from array import array
@@ -23,6 +27,10 @@ MAX_EVENT = 64 * 1024
 MAX_TAGS = 4096
 EPOCH = "epoch"
 """The scalar that Lightning logs with every other one (``lightning/pytorch/trainer/connectors/logger_connector``)."""
+
+MOST_BETWEEN = 10
+"""Epochs between two values of a tag, where a loop doesn't log each: more would be a coincidence with the steps of an
+epoch."""
 
 _STEP, _SUMMARY = 2, 5
 _VALUE = 1
@@ -43,15 +51,18 @@ class Broken(Exception):
 class _Series:
     """One tag's values by step."""
 
-    __slots__ = ("in_order", "steps", "values")
+    __slots__ = ("_axis", "_between", "in_order", "steps", "values")
 
     def __init__(self) -> None:
+        self._axis: list[int] = []
+        self._between = 0
         self.steps = array("q")
         self.values = array("d")
         self.in_order = True
 
     def add(self, step: int, value: float) -> None:
         self.in_order = self.in_order and (not self.steps or self.steps[-1] <= step)
+        self._axis = []
         self.steps.append(step)
         self.values.append(value)
 
@@ -69,6 +80,27 @@ class _Series:
             place += 1
         return found
 
+    @property
+    def axis(self) -> list[int]:
+        """Its steps, each once, in order."""
+        if not self._axis:
+            self._axis = sorted(set(self.steps))
+            pairs = itertools.pairwise(self._axis)
+            self._between = min((later - earlier for earlier, later in pairs), default=0)
+        return self._axis
+
+    def counts_steps(self, step: int, epoch: int | None) -> bool:
+        """Whether its axis can't be other epochs, of a checkpoint of this step and epoch: it has one value for each
+        epoch, and that epoch's is on that step. Where no epoch is known, it has to skip some number."""
+        axis = self.axis
+        first, place = axis[0], bisect_left(axis, step)
+        skips = axis[-1] - first >= len(axis)
+        if epoch is None:
+            return skips
+        if not skips:
+            return first <= 1 and place == epoch
+        return self._between > MOST_BETWEEN and (place == epoch or (place == epoch + 1 and first == 0))
+
     def _all(self) -> Iterator[array]:  # type: ignore[type-arg]  # of ints and of floats
         return iter((self.steps, self.values))
 
@@ -79,6 +111,7 @@ class EventFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self._series: dict[str, _Series] = {}
+        self._with_epoch: dict[str, _Series] | None = None
         self._end = 0
         self._inode = 0
 
@@ -88,6 +121,7 @@ class EventFile:
             status = os.fstat(descriptor)
             if status.st_ino != self._inode or status.st_size < self._end:
                 self._series, self._end, self._inode = {}, 0, status.st_ino
+            self._with_epoch = None
             with open(descriptor, "rb", buffering=1 << 20, closefd=False) as file:
                 file.seek(self._end)
                 while (head := file.read(HEAD.size)) and len(head) == HEAD.size:
@@ -130,19 +164,38 @@ class EventFile:
         return {}
 
     def at(self, asked: Asked) -> Row:
-        """The scalars of the step, unless the file states that it lies in another epoch."""
+        """The scalars of the step that are logged by steps, unless the file states that it lies in another epoch."""
         step, epoch = asked.row, asked.row_epoch
         if step is None:
             return {}
         stated = self._series[EPOCH].at(step) if EPOCH in self._series else set()
-        if epoch is not None and stated and float(epoch) not in stated:
+        if stated and (float(step) in stated if epoch is None else float(epoch) not in stated):
             return {}
         found = {}
-        for tag, series in self._series.items():
+        for tag, series in self._by_steps(step, epoch, beyond_epochs=asked.beyond_epochs).items():
             values = series.at(step) if tag != EPOCH else set()
             if len(values) == 1:
                 found[tag] = values.pop()
         return found
+
+    def _by_steps(self, step: int, epoch: int | None, *, beyond_epochs: bool) -> Mapping[str, _Series]:
+        """The tags whose axis is steps: logged together with the epoch, as Lightning does; proven by their own values;
+        or by the step, where that is more than there are epochs."""
+        if EPOCH in self._series:
+            return self._logged_with_epoch()
+        on_step = {tag: series for tag, series in self._series.items() if series.at(step)}
+        if beyond_epochs:
+            return on_step
+        proven = {tag: series for tag, series in on_step.items() if series.counts_steps(step, epoch)}
+        epochs = max((len(series.axis) for series in proven.values()), default=step) if epoch is not None else step
+        return on_step if step > epochs else proven
+
+    def _logged_with_epoch(self) -> Mapping[str, _Series]:
+        """The tags that have a value only where the epoch has one."""
+        if self._with_epoch is None:
+            places = set(self._series[EPOCH].axis)
+            self._with_epoch = {tag: each for tag, each in self._series.items() if places.issuperset(each.axis)}
+        return self._with_epoch
 
 
 def _scalars(event: bytes, start: int, end: int) -> Iterator[tuple[str, float]]:

@@ -27,7 +27,8 @@ class Asked(NamedTuple):
     logs the metrics of this state; ``global_step`` and ``epoch`` are the checkpoint's own.
 
     ``whole``: it was written when its epoch had ended, so that rows which state no step are its as well. ``from_zero``:
-    nothing but its own number says how it counts, so that they are only in a file that counts from 0."""
+    nothing but its own number says how it counts, so that they are only in a file that counts from 0.
+    ``beyond_epochs``: its step is more than its training has epochs."""
 
     name: str
     row: int | None = None
@@ -36,6 +37,7 @@ class Asked(NamedTuple):
     epoch: int | None = None
     whole: bool = True
     from_zero: bool = False
+    beyond_epochs: bool = False
 
 
 class MetricFile(Protocol):

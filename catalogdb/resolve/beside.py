@@ -152,6 +152,7 @@ class Beside:
                     position.epoch,
                     position.whole,
                     position.from_zero,
+                    position.beyond_epochs,
                 )
                 try:
                     yield source, self._metrics.look(source, asked)

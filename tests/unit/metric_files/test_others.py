@@ -128,6 +128,47 @@ def test_events_by_step(tmp_path: Path) -> None:
     assert set(file.names) == {"val/loss", "epoch", "twice", "late"}
 
 
+@pytest.mark.parametrize("between", [1, 5, 10])
+def test_events_by_epoch_are_none_of_a_step(tmp_path: Path, between: int) -> None:
+    """Five steps in an epoch, and the epoch given to ``add_scalar``."""
+
+    def write(writer: SummaryWriter) -> None:
+        for epoch in range(0, 40, between):
+            writer.add_scalar("acc", epoch / 100, epoch)
+
+    file = opened(events(tmp_path, write))
+    assert [file.at(Asked("x.pt", (epoch + 1) * 5, epoch)) for epoch in range(8)] == [{}] * 8
+
+
+def by_steps(writer: SummaryWriter) -> None:
+    for step in range(0, 401, 10):
+        writer.add_scalar("train/loss", 1.0, step)
+        if step and step % 100 == 0:
+            writer.add_scalar("val/acc", step / 1000, step)
+            writer.add_scalar("val/mean", 0.5, step // 100)
+
+
+def test_a_tag_with_a_value_for_each_epoch_proves_that_it_counts_steps(tmp_path: Path) -> None:
+    file = opened(events(tmp_path, by_steps))
+    assert file.at(Asked("x.pt", 300, 2)) == pytest.approx({"val/acc": 0.3, "train/loss": 1.0})
+    assert file.at(Asked("x.pt", 300, 7)) == {}, "no value for each epoch"
+    assert file.at(Asked("x.pt", 250, 2)) == {}, "within an epoch nothing is proven"
+    assert file.at(Asked("x.pt", 250, 2, beyond_epochs=True)) == {"train/loss": 1.0}
+    assert file.at(Asked("x.pt", 4, 3)) == pytest.approx({"val/mean": 0.5})
+    assert file.at(Asked("x.pt", 4, 0)) == {}
+
+
+def test_a_tag_counts_with_the_epoch_s_only_where_both_are_logged_together(tmp_path: Path) -> None:
+    def write(writer: SummaryWriter) -> None:
+        for step in range(9, 100, 10):
+            writer.add_scalar("epoch", step // 10, step)
+            writer.add_scalar("val/loss", 0.5, step)
+        for epoch in range(10):
+            writer.add_scalar("val/own", epoch / 8, epoch)
+
+    assert opened(events(tmp_path, write)).at(Asked("x.ckpt", 9, 0)) == {"val/loss": 0.5}
+
+
 def test_events_of_a_file_that_is_cut_and_then_grows(tmp_path: Path) -> None:
     path = events(tmp_path, some_events)
     whole = path.read_bytes()
