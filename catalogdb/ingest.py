@@ -8,10 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catalogdb.batches import Batch, Batches, Changed
 from catalogdb.discovery import (
     LEADS_NOWHERE,
     PLAIN_CONFIGS,
@@ -26,7 +27,7 @@ from catalogdb.discovery import (
 )
 from catalogdb.errors import RootError, UsageError
 from catalogdb.limits import DEFAULT, Limits
-from catalogdb.reading import CandidateReader, Readers, Reading
+from catalogdb.reading import CandidateReader, Readers
 from catalogdb.records import (
     TIERS,
     Candidate,
@@ -37,7 +38,6 @@ from catalogdb.records import (
     Problem,
     Progress,
     Resolution,
-    RunQuestion,
     ScanReport,
     State,
     Tier,
@@ -46,22 +46,10 @@ from catalogdb.resolve import ResolverChain, complete
 from catalogdb.store import Known, Ledger, Root
 
 if TYPE_CHECKING:
-    from catalogdb.resolve.wandb import RunAnswer, RunAnswers, RunLookup, RunQuestions
+    from catalogdb.resolve.wandb import RunAnswer, RunLookup, RunQuestions
 
 LOOKAHEAD = 20_000
 """Candidates a scan holds at once: a move is recognised within them, and most trees are smaller."""
-
-BATCH = 2048
-"""Checkpoints per transaction, where they are read as quickly as that."""
-
-BATCH_SECONDS = 1.0
-"""How long what was read may wait to be written."""
-
-ENOUGH_RUNS = 200
-"""Runs that W&B is asked for together: a question takes as long for many."""
-
-ASKING_SECONDS = 10.0
-"""How long what was read may wait until there are as many."""
 
 Identity = tuple[int, int]
 
@@ -71,10 +59,6 @@ MAX_ROUNDS = 8
 COUNTED = (*TIERS, "new", "updated", "unchanged", "moved", "missing", "writing", "unreadable", "foreign")
 STATE_COUNTS: dict[State, str] = {"writing": "writing", "unreadable": "unreadable", "truncated": "unreadable"}
 """The count of the report that a state adds to."""
-
-
-Changed = tuple[Candidate, int, "Known | None"]
-"""A candidate that has to be read, its fingerprint, and its row as it is."""
 
 
 @dataclass(slots=True)
@@ -88,27 +72,6 @@ class Tally:
     found: int = 0
     resolved: int = 0
     total: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Checkpoints of one transaction. ``answers`` are W&B's to their questions, in order; None where there are none."""
-
-    changed: list[Changed]
-    readings: list[Reading]
-    answers: RunAnswers | None = None
-
-    def questions(self) -> list[tuple[str, RunQuestion]]:
-        """Each with its checkpoint's path."""
-        return [
-            (candidate.path, reading.question)
-            for (candidate, _, _), reading in zip(self.changed, self.readings, strict=True)
-            if reading.question is not None
-        ]
-
-    def runs(self) -> int:
-        """How many runs W&B is asked about."""
-        return len({reading.question.refs[0].run_id for reading in self.readings if reading.question is not None})
 
 
 class Ingest:
@@ -340,7 +303,7 @@ class Ingest:
             moves = self._ledger.follow_moves(root, [candidate for candidate, _, _ in changed])
             moved.update(moves.values())
             self._report(tally)
-            for batch in self._answered(self._batches(changed, read_ahead)):
+            for batch in Batches(self._runs).answered(changed, read_ahead):
                 self._take(root, batch, moves, moved, tally)
                 walk.problems.extend(_led_nowhere(batch))
                 self._report(tally)
@@ -357,45 +320,6 @@ class Ingest:
                 self._on_change(Change("missing", f"{root.path.rstrip('/')}/{rel_path}"))
         forgotten = [rel_path for rel_path in foreign if _was_listed(rel_path, unlisted)]
         return {gone[path].id: gone[path].fingerprint for path in missing}, forgotten, read
-
-    def _batches(self, changed: list[Changed], read_ahead: Iterable[tuple[slice, list[Reading]]]) -> Iterator[_Batch]:
-        """What belongs into one transaction, with what was read of it."""
-        batch = _Batch([], [])
-        left = len(changed)
-        since = time.monotonic()
-        for part, readings in read_ahead:
-            batch.changed.extend(changed[part])
-            batch.readings.extend(readings)
-            left -= len(readings)
-            if self._is_due(batch, left, time.monotonic() - since):
-                yield batch
-                batch, since = _Batch([], []), time.monotonic()
-        if batch.changed:
-            yield batch
-
-    def _is_due(self, batch: _Batch, left: int, seconds: float) -> bool:
-        """Whether a batch is to be written. Where W&B has to be asked, once there are enough runs; else towards the end
-        with fewer checkpoints: nothing is read any more beside the writing of the last one."""
-        runs = batch.runs() if self._runs is not None and self._runs.asks else 0
-        if runs:
-            return runs >= ENOUGH_RUNS or len(batch.changed) >= BATCH or seconds > ASKING_SECONDS
-        return len(batch.changed) >= min(BATCH, left) or seconds > BATCH_SECONDS
-
-    def _answered(self, batches: Iterable[_Batch]) -> Iterator[_Batch]:
-        """The batches with what W&B says of them. It is asked about one while the next one is read."""
-        asked: tuple[_Batch, Callable[[], RunAnswers]] | None = None
-        for batch in batches:
-            answered = None if asked is None else replace(asked[0], answers=asked[1]())
-            asked = None
-            questions = batch.questions() if self._runs is not None else []
-            if self._runs is not None and questions:
-                asked = batch, self._runs.answer_beside(questions)
-            if answered is not None:
-                yield answered
-            if asked is None:
-                yield batch
-        if asked is not None:
-            yield replace(asked[0], answers=asked[1]())
 
     def _changed(
         self,
@@ -414,12 +338,12 @@ class Ingest:
             mark = fingerprint(candidate)
             if known is None:
                 if foreign_as != mark or self._full:
-                    changed.append((candidate, mark, None))
+                    changed.append(Changed(candidate, mark, None))
                     yield candidate
                     continue
                 counts["foreign"] += candidate.rel_path not in tally.counted
             elif known.fingerprint != mark or known.recheck or known.state == "missing" or self._full:
-                changed.append((candidate, mark, known))
+                changed.append(Changed(candidate, mark, known))
                 yield candidate
                 continue
             elif candidate.rel_path not in tally.counted:
@@ -431,7 +355,7 @@ class Ingest:
     def _take(
         self,
         root: Root,
-        batch: _Batch,
+        batch: Batch,
         moves: dict[str, int],
         moved: set[int],
         tally: Tally,
@@ -541,7 +465,7 @@ def _below(root: Root, rel_path: str) -> str:
     return f"{root.below}/{rel_path}".strip("/") if root.below else rel_path
 
 
-def _led_nowhere(batch: _Batch) -> Iterator[Problem]:
+def _led_nowhere(batch: Batch) -> Iterator[Problem]:
     """Links whose target went after the walk had seen it: its return is theirs."""
     for (candidate, _, _), reading in zip(batch.changed, batch.readings, strict=True):
         if reading.header_state is None and candidate.link_target is not None and os.path.islink(candidate.path):  # noqa: PTH114 - never raises

@@ -41,6 +41,7 @@ LEVELS = {
     "query": 3,
     "reading": 3,
     "ingest": 4,
+    "batches": 4,
     "runs": 4,
     "facts": 4,
     "verify": 4,
@@ -69,6 +70,7 @@ BESIDE = {
     ("model_sections", "config_facts"),
     ("model_sections", "metadata"),
     ("builder", "catalog"),
+    ("ingest", "batches"),
     ("layouts", "metric_files"),
     ("metric_files", "documents"),
 }

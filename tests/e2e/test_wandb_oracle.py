@@ -131,7 +131,7 @@ def test_the_cache_holds_what_the_sdk_says(runs: list[ServedRun], tmp_path: Path
             }
             fetcher.fetch(needs, lambda run: True)
             fetcher.close()
-            assert fetcher.problems == []
+            assert not fetcher.problems
             found = {run.key.run_id: run for run in cache.find(ids)}
         finally:
             store.close()

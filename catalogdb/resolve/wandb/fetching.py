@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Protocol, TypeVar
@@ -20,7 +22,7 @@ ABSENT_SHARE = 0.25
 """Of the time that a running run stays cached: for one that isn't there, or is forbidden."""
 
 PARALLEL = 4
-"""Projects that are asked for at the same time."""
+"""Questions that are asked at the same time, of several projects or by several threads."""
 
 POLL = 0.05
 
@@ -46,7 +48,11 @@ class RunCache(Protocol):
 
 
 class Fetcher:
-    """Asks one server, and keeps what it says. ``problems`` collects what is to be said once."""
+    """Asks one server, and keeps what it says. ``problems`` collects what is to be said once.
+
+    Safe to use from several threads. Who needs a run that another one is asking for waits for its answer, and then asks
+    only for what that doesn't have.
+    """
 
     def __init__(self, client: Client, cache: RunCache, *, ttl: float, now: Callable[[], datetime]) -> None:
         self._client = client
@@ -56,7 +62,11 @@ class Fetcher:
         self._entity: str | None = None
         self._entity_asked = False
         self._told = False
-        self.problems: list[Problem] = []
+        self._knowing_entity = threading.Lock()
+        self._asked_for: set[RunKey] = set()
+        self._ended = threading.Condition()
+        self._slots = threading.BoundedSemaphore(PARALLEL)
+        self.problems: deque[Problem] = deque()
 
     @classmethod
     def of(cls, client: Client, cache: RunCache, *, ttl: float) -> Fetcher:
@@ -83,20 +93,54 @@ class Fetcher:
 
     def entity(self) -> str:
         """The entity that W&B takes for this key where none is named; empty where it can't be asked."""
-        if not self._entity_asked:
-            self._entity_asked = True
-            result = self._beside([lambda: default_entity(self._client)])[0]
-            self._entity = None if isinstance(result, ApiError) else result
-            self._say_down()
-        return self._entity or ""
+        with self._knowing_entity:
+            if not self._entity_asked:
+                self._entity_asked = True
+                result = self._beside([lambda: default_entity(self._client)])[0]
+                self._entity = None if isinstance(result, ApiError) else result
+                self._say_down()
+            return self._entity or ""
 
     def fetch(
-        self, needs: Needs, is_enough: Callable[[CachedRun], bool], *, forget_history: bool = False
+        self,
+        needs: Needs,
+        is_enough: Callable[[CachedRun], bool],
+        *,
+        forget_history: bool = False,
+        under_way: Callable[[], None] = lambda: None,
     ) -> dict[RunKey, CachedRun]:
         """The runs, as far as the server can be asked. What another scan asks for already is waited for.
 
-        ``is_enough`` says whether a run in the cache is fresh and has the rows.
+        ``is_enough`` says whether a run in the cache is fresh and has the rows. ``under_way`` is told when nothing but
+        the server, or another thread or scan that asks it, is waited for.
         """
+        with self._alone(needs.keys(), under_way):
+            fetched = self._fetch_unclaimed(needs, is_enough, forget_history, under_way)
+        self._say_down()
+        return fetched
+
+    @contextmanager
+    def _alone(self, keys: Collection[RunKey], under_way: Callable[[], None]) -> Iterator[None]:
+        """While no other thread of this process asks for any of these runs."""
+        with self._ended:
+            while not self._asked_for.isdisjoint(keys):
+                under_way()
+                self._ended.wait()
+            self._asked_for.update(keys)
+        try:
+            yield
+        finally:
+            with self._ended:
+                self._asked_for.difference_update(keys)
+                self._ended.notify_all()
+
+    def _fetch_unclaimed(
+        self,
+        needs: Needs,
+        is_enough: Callable[[CachedRun], bool],
+        forget_history: bool,
+        under_way: Callable[[], None],
+    ) -> dict[RunKey, CachedRun]:
         patience = self._client.timeout + 1.0
         end = time.monotonic() + patience
         fetched: dict[RunKey, CachedRun] = {}
@@ -109,12 +153,12 @@ class Fetcher:
                 if run.key in left and is_enough(run):
                     fetched[run.key] = run
             self._cache.release(mine & fetched.keys())
+            under_way()
             asked = {key: needs[key] for key in mine - fetched.keys()}
             fetched.update(self._fetch(asked, forget_history=forget_history))
             left -= mine | fetched.keys()
             if left:
                 time.sleep(POLL)
-        self._say_down()
         return fetched
 
     def _fetch(self, needs: Needs, *, forget_history: bool) -> dict[RunKey, CachedRun]:
@@ -171,7 +215,8 @@ class Fetcher:
 
         def run(index: int, call: Callable[[], T]) -> None:
             try:
-                results[index] = call()
+                with self._slots:
+                    results[index] = call()
             except ApiError as error:
                 results[index] = error
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import threading
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
 from catalogdb.records import CachedRun, Finding, HistoryNeed, Problem, RunKey, RunQuestion, RunRef
-from catalogdb.resolve.wandb.beside import ask_beside
+from catalogdb.resolve.wandb.beside import ask_beside, ask_first
 from catalogdb.resolve.wandb.fetching import Fetcher, RunCache, iso
 from catalogdb.resolve.wandb.join import RunKnowledge, agrees_by_score, confirms, join, may_follow, needs_of
 from catalogdb.resolve.wandb.local_run import LocalRun, Whose, key_of, read_local_run
@@ -65,6 +67,30 @@ class RunAnswers(NamedTuple):
     problems: Sequence[Problem]
 
 
+class _Call:
+    """What belongs to questions that are answered together: what is known of their runs, how often the cache had one
+    and how often it had not, and who is told that a server is waited for."""
+
+    def __init__(self, under_way: Callable[[], None] = lambda: None) -> None:
+        self.under_way = under_way
+        self.hits: Counter[RunKey] = Counter()
+        self.misses: Counter[RunKey] = Counter()
+        self._knowledge: dict[int, RunKnowledge] = {}
+
+    def knowledge(self, run: CachedRun) -> RunKnowledge:
+        if id(run) not in self._knowledge:
+            self._knowledge[id(run)] = RunKnowledge(run)
+        return self._knowledge[id(run)]
+
+    def used(self) -> dict[tuple[str, str, str], tuple[int, int]]:
+        """Hits and misses by (base_url, entity, project)."""
+        used: dict[tuple[str, str, str], tuple[int, int]] = {}
+        for key in self.hits.keys() | self.misses.keys():
+            hits, misses = used.get(key.whose, (0, 0))
+            used[key.whose] = hits + self.hits[key], misses + self.misses[key]
+        return used
+
+
 Asked = Mapping[int, tuple[RunQuestion, RunRef]]
 
 
@@ -72,7 +98,8 @@ class RunLookup:
     """Answers questions from the nearest place that knows. ``fetcher`` is None where nothing may be asked; ``beside``
     says that the cache may be used from another thread.
 
-    For one thread at a time. Never raises for what W&B, a run's files or the network do; ``problems`` says it once.
+    Safe to use from several threads. Never raises for what W&B, a run's files or the network do; ``problems`` says it
+    once.
     """
 
     def __init__(
@@ -93,10 +120,7 @@ class RunLookup:
         self._base_url = base_url
         self._beside = beside
         self._now = now
-        self._knowledge: dict[int, RunKnowledge] = {}
-        self._hits: Counter[RunKey] = Counter()
-        self._misses: Counter[RunKey] = Counter()
-        self._problems: list[Problem] = []
+        self._problems: deque[Problem] = deque()
 
     @property
     def asks(self) -> bool:
@@ -120,36 +144,42 @@ class RunLookup:
 
     def problems(self) -> list[Problem]:
         """What there is to say since the last call."""
-        found = self._problems + (self._fetcher.problems if self._fetcher is not None else [])
-        self._problems = []
-        if self._fetcher is not None:
-            self._fetcher.problems = []
-        return list(dict.fromkeys(found))
+        found: dict[Problem, None] = {}
+        for said in (self._problems, self._fetcher.problems if self._fetcher is not None else ()):
+            while said:
+                found[said.popleft()] = None
+        return list(found)
 
-    def answer_beside(self, questions: Sequence[tuple[str, RunQuestion]]) -> Callable[[], RunAnswers]:
-        """Begins to answer (checkpoint's path, question) each; what is returned waits for the answers and gives them.
-
-        Where a server may be asked, and the cache bears it, that goes on beside the caller. One after the other.
-        """
+    def answer_beside(self, questions: Sequence[tuple[str, RunQuestion]]) -> Future[RunAnswers]:
+        """Begins to answer (checkpoint's path, question) each. Where a server may be asked, and the cache bears it, it
+        goes on beside the caller once nothing else has to be done but to wait for the server."""
+        under_way = threading.Event()
 
         def told() -> RunAnswers:
-            return RunAnswers(self.answer(questions), self.problems())
+            try:
+                return RunAnswers(self.answer(questions, under_way.set), self.problems())
+            finally:
+                under_way.set()
 
         if self._fetcher is None or not self._beside:
-            return told
-        return ask_beside(told, "catalogdb-wandb").result
+            return ask_first(told)
+        answers = ask_beside(told, "catalogdb-wandb")
+        under_way.wait()
+        return answers
 
-    def answer(self, questions: Sequence[tuple[str, RunQuestion]]) -> list[RunAnswer]:
-        """One answer for each (checkpoint's path, question)."""
-        self._knowledge.clear()
+    def answer(
+        self, questions: Sequence[tuple[str, RunQuestion]], under_way: Callable[[], None] = lambda: None
+    ) -> list[RunAnswer]:
+        """One answer for each (checkpoint's path, question). ``under_way`` is told when a server is waited for."""
+        call = _Call(under_way)
         answers = [RunAnswer() for _ in questions]
         alike: dict[int, list[RunAnswer]] = {}
         left = dict(enumerate(questions))
         place = 0
         while left := {index: asked for index, asked in left.items() if place < len(asked[1].refs)}:
-            known = self._runs({index: (question, question.refs[place]) for index, (_, question) in left.items()})
+            known = self._runs({index: (question, question.refs[place]) for index, (_, question) in left.items()}, call)
             for index, (path, question) in list(left.items()):
-                answer, sure = self._judge(path, question, question.refs[place], known[index])
+                answer, sure = self._judge(path, question, question.refs[place], known[index], call)
                 if answer.finding is not None and not sure:
                     alike.setdefault(index, []).append(answer)
                     continue
@@ -161,17 +191,20 @@ class RunLookup:
         for index, (answer, *others) in alike.items():
             if answers[index].finding is None and not others:
                 answers[index] = answer
-        self._count()
+        self._cache.count(call.used())
         return answers
 
     def find_run(self, ref: RunRef, folder: str) -> CachedRun | None:
         """The run that a reference leads to, as seen from a folder, whatever checkpoint it is of; None where it can't
         be had, or where W&B doesn't give it."""
-        run = self._runs({0: (RunQuestion((ref,), folder), ref)})[0].run
-        self._count()
+        call = _Call()
+        run = self._runs({0: (RunQuestion((ref,), folder), ref)}, call)[0].run
+        self._cache.count(call.used())
         return run if run is not None and run.found else None
 
-    def _judge(self, path: str, question: RunQuestion, ref: RunRef, known: _Known) -> tuple[RunAnswer, bool]:
+    def _judge(
+        self, path: str, question: RunQuestion, ref: RunRef, known: _Known, call: _Call
+    ) -> tuple[RunAnswer, bool]:
         """The answer, and whether it stands by itself: a run that only lies near, and has the same parameters, may be
         one of a sweep."""
         run = known.run
@@ -186,24 +219,21 @@ class RunLookup:
         agreed = agrees_by_score(question, joined)
         if not (agreed or (known.proven and (ref.stated or confirms(question, run, joined)))):
             return RunAnswer(again_at=again_at), True
-        knowledge = self._knowledge.get(id(run))
-        if knowledge is None:
-            knowledge = self._knowledge[id(run)] = RunKnowledge(run)
-        finding = knowledge.finding(question, ref, joined, path)
+        finding = call.knowledge(run).finding(question, ref, joined, path)
         return RunAnswer(finding, known.failed, known.stale, again_at), agreed or ref.source != "run folder"
 
-    def _runs(self, asked: Asked) -> dict[int, _Known]:
+    def _runs(self, asked: Asked, call: _Call) -> dict[int, _Known]:
         """For each question the run that its reference leads to: on disk, in the cache, on the server."""
-        local = self._local_runs(asked)
+        local = self._local_runs(asked, call)
         known = {index: _Known(run.run) for index, run in local.items() if _serves(run, asked[index][0])}
         rest = {index: asked[index] for index in asked if index not in known}
         if rest:
-            for index, other in self._cached_or_fetched(rest).items():
+            for index, other in self._cached_or_fetched(rest, call).items():
                 elsewhere = other.run is not None and other.run.found
                 known[index] = _Known(local[index].run) if index in local and not elsewhere else other
         return known
 
-    def _local_runs(self, asked: Asked) -> dict[int, LocalRun]:
+    def _local_runs(self, asked: Asked, call: _Call) -> dict[int, LocalRun]:
         groups: dict[tuple[tuple[RunFolder, ...], Whose], list[int]] = {}
         for index, (question, ref) in asked.items():
             sessions = self._folders.sessions(question.folder, ref.run_id)
@@ -219,7 +249,7 @@ class RunLookup:
         self._cache.put([local.run for local in runs])
         self._cache.put_files([file for local in runs for file in local.files])  # last: it vouches for the rows
         for local in runs:
-            self._misses[local.run.key] += 1
+            call.misses[local.run.key] += 1
             self._problems.extend(Problem(path, "wandb", reason) for path, reason in local.problems)
         return found
 
@@ -256,7 +286,7 @@ class RunLookup:
             history.update(more.run.history)
         return replace(local, run=replace(local.run, history=history))
 
-    def _cached_or_fetched(self, asked: Asked) -> dict[int, _Known]:
+    def _cached_or_fetched(self, asked: Asked, call: _Call) -> dict[int, _Known]:
         known: dict[int, _Known] = {}
         cached = self._find({ref.run_id for _, ref in asked.values()})
         now = iso(self._now())
@@ -267,7 +297,7 @@ class RunLookup:
             run, proven[index] = self._matching(cached.get(ref.run_id, ()), ref, question.folder)
             if run is not None and _is_enough(run, question, now):
                 known[index] = _Known(run, proven[index])
-                self._hits[run.key] += 1
+                call.hits[run.key] += 1
                 continue
             key = self._key(ref, run)
             if key is None:
@@ -285,10 +315,11 @@ class RunLookup:
                     for key, some in questions.items()
                 },
                 lambda run: all(_is_enough(run, question, now) for question in questions[run.key]),
+                under_way=call.under_way,
             )
             for key, indexes in wanted.items():
                 run = fetched.get(key)
-                self._misses[key] += run is not None
+                call.misses[key] += run is not None
                 kept = _Known(run) if run is not None else _Known(old[key], failed=old[key] is None, stale=True)
                 for index in indexes:
                     named = bool(asked[index][1].project or self._defaults.project)
@@ -329,16 +360,6 @@ class RunLookup:
         if not entity or not self._defaults.allows(entity, project):
             return None
         return RunKey(self._base_url, entity, project, ref.run_id)
-
-    def _count(self) -> None:
-        keys = self._hits.keys() | self._misses.keys()
-        used: dict[tuple[str, str, str], tuple[int, int]] = {}
-        for key in keys:
-            hits, misses = used.get(key.whose, (0, 0))
-            used[key.whose] = hits + self._hits[key], misses + self._misses[key]
-        self._cache.count(used)
-        self._hits.clear()
-        self._misses.clear()
 
 
 def _serves(local: LocalRun, question: RunQuestion) -> bool:
