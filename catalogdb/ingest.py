@@ -270,8 +270,10 @@ class Ingest:
             yield tally, readers, report
 
     def _scan_root(self, path: str, tally: Tally, readers: Readers) -> None:
-        root, rows, foreign = self._ledger.open_root(path)
         there = _identity(path)
+        if there is None:
+            raise RootError(f"{path}: no such folder")
+        root, rows, foreign = self._ledger.open_root(path)
         walk = Walk(root.path, below=root.below, suffixes=self._suffixes, config_names=self._config_names)
         chunks = walk.chunks(LOOKAHEAD)
         missing, gone, _ = self._bring_in_line(root, rows, foreign, walk, chunks, tally, readers, (path, there))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NoReturn
 
 import click
 
@@ -58,7 +59,6 @@ def command(
     from catalogdb.catalog import reachable  # noqa: PLC0415  # completion needn't wait for it
 
     paths, errors = reachable(wanted)
-    lost = give_up(settings, errors) if errors else []
     if paths:
         report = run_scan(given, settings, *paths, full=full, use_wandb=not no_wandb, workers=workers)
         if style == "json":
@@ -66,24 +66,22 @@ def command(
         else:
             tell(given, report)
             write_line(report.summary())
-    for line in lost:
-        given.fail(visible(line))
-    if lost:
-        click.get_current_context().exit(RootError.exit_code)
+    if errors:
+        give_up(given, settings, errors)
 
 
-def give_up(settings: Settings, errors: Mapping[str, RootError]) -> list[str]:
-    """What to say of roots that can't be scanned. The rows of those that the catalog knows are stale from now on."""
+def give_up(given: Globals, settings: Settings, errors: Mapping[str, RootError]) -> NoReturn:
+    """Ends with what is wrong with roots that can't be scanned. The rows of those that the catalog knows are stale from
+    now on."""
+    lines = {root: str(error) for root, error in errors.items()}
     path = database_file(settings.url)
-    if path is None or not path.exists():
-        return [str(error) for error in errors.values()]
-    with catalogdb.Catalog.open(settings=settings) as catalog:
-        return [
-            f"{error}; its rows are stale until it can be scanned, and catalogdb forget {root} drops them"
-            if catalog.set_out_of_reach(root)
-            else str(error)
-            for root, error in errors.items()
-        ]
+    if path is not None and path.exists() and path.stat().st_size:
+        with catalogdb.Catalog.open(settings=settings) as catalog:
+            for root in filter(catalog.set_out_of_reach, lines):
+                lines[root] += f"; its rows are stale until it can be scanned, and catalogdb forget {root} drops them"
+    for line in lines.values():
+        given.fail(visible(line))
+    click.get_current_context().exit(RootError.exit_code)
 
 
 def run_scan(

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import click
 
-from catalogdb.catalog import Catalog, scannable
+from catalogdb.catalog import reachable
+from catalogdb.cli.access import known_roots
 from catalogdb.cli.completion import paths
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.progress import progress_bar
 from catalogdb.cli.render import write_line
-from catalogdb.cli.scan import tell
+from catalogdb.cli.scan import give_up, tell
 from catalogdb.daemon import FactFormatter, Watcher, WatchOptions, detach, unit
 from catalogdb.errors import UsageError
 from catalogdb.settings import Settings, database_file, state_folder
@@ -49,10 +50,11 @@ def command(
 ) -> None:
     """Keep the catalog true: a checkpoint that was written is in it a moment later, one that is gone is known as gone.
 
-    Without ROOT, watches the roots in the settings, else all that the catalog knows. The log is on stderr, a line for
-    each fact. SIGTERM and SIGINT end it after the batch in hand; SIGHUP has it look at everything and read the
-    settings again. Where events can't be relied on (a network filesystem, too many folders), it says so and looks
-    every few seconds instead.
+    Without ROOT, watches the roots in the settings, else all that the catalog knows. A root that isn't there is waited
+    for beside others, or where the catalog knows it; with --once it is passed over, and the exit code is 3. The log is
+    on stderr, a line for each fact. SIGTERM and SIGINT end it after the batch in hand; SIGHUP has it look at everything
+    and read the settings again. Where events can't be relied on (a network filesystem, too many folders), it says so
+    and looks every few seconds instead.
 
     \b
     Examples:
@@ -62,9 +64,15 @@ def command(
     settings = given.settings(offline=offline or None)
     if database_file(settings.url) is None and not once:
         raise UsageError("a catalog in memory can't be watched: nobody else sees it; name a file with --db")
-    paths = scannable(roots or settings.roots or _known(settings))
+    wanted = roots or settings.roots or known_roots(settings)
+    if not wanted:
+        raise UsageError("which folder? write catalogdb watch ROOT, or set roots in catalogdb.toml")
+    paths, errors = reachable(wanted)
+    if not paths and (once or not errors.keys() & set(known_roots(settings))):
+        give_up(given, settings, errors)
     arguments = [
         *paths,
+        *errors,
         *(["--poll"] if poll else []),
         *(["--exec", command_line] if command_line else []),
         *(["--no-wandb"] if no_wandb else []),
@@ -76,12 +84,19 @@ def command(
     if in_background:
         log = log_file or state_folder() / "watch.log"
         more = [*_globals(given, settings), "--log-format", log_format]
+        if log_file is None:
+            log.parent.mkdir(parents=True, exist_ok=True)
         pid = detach(["watch", *arguments, *more, *(["--pid-file", str(pid_file)] if pid_file else [])], log_file=log)
         given.say(f"watching in the background, process {pid}; its log is {log}")
         write_line(str(pid))
         return
     options = WatchOptions(
-        tuple(paths), poll=poll, once=once, use_wandb=not no_wandb, command=command_line, pid_file=pid_file
+        tuple(paths) if once else (*paths, *errors),
+        poll=poll,
+        once=once,
+        use_wandb=not no_wandb,
+        command=command_line,
+        pid_file=pid_file,
     )
     _start_logging(given, log_format)
     with progress_bar(wanted=not given.quiet) as on_progress:
@@ -95,18 +110,8 @@ def command(
     if report is not None:
         tell(given, report)
         write_line(report.summary())
-
-
-def _known(settings: Settings) -> list[str]:
-    """The roots of the catalog, as far as they are there."""
-    path = database_file(settings.url)
-    if path is None or not path.exists():
-        raise UsageError("which folder? write catalogdb watch ROOT, or set roots in catalogdb.toml")
-    with Catalog.open(settings=settings) as catalog:
-        roots = [root.path for root in catalog.status().roots]
-    if not roots:
-        raise UsageError("the catalog knows no folder yet; write catalogdb watch ROOT")
-    return [root for root in roots if Path(root).is_dir()] or roots
+        if errors:
+            give_up(given, settings, errors)
 
 
 def _globals(given: Globals, settings: Settings) -> list[str]:

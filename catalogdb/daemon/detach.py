@@ -25,9 +25,8 @@ class DetachError(CatalogError):
 def detach(arguments: Sequence[str], *, log_file: Path) -> int:
     """Starts ``catalogdb`` with these arguments in the background, and returns its pid once it watches.
 
-    What it says goes to ``log_file``. Raises DetachError where it ends first.
+    What it says goes to ``log_file``. Raises DetachError where it ends first, OSError where it can't be logged.
     """
-    log_file.parent.mkdir(parents=True, exist_ok=True)
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as ready, log_file.open("ab") as log:
         began = log.tell()

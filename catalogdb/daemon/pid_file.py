@@ -15,9 +15,8 @@ class PidFile:
         self._content = f"{os.getpid()}\n"
 
     def write(self) -> None:
-        """Raises OSError."""
+        """Raises OSError, also where its folder isn't there."""
         if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.write_text(self._content, encoding="ascii")
 
     def remove(self) -> None:

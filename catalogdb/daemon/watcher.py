@@ -40,8 +40,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """``roots`` are absolute, real and there. ``command`` is told of each event. ``pid_file`` is there while
-    it holds its lease."""
+    """``roots`` are absolute and real; those that aren't there are waited for. ``command`` is told of each event.
+    ``pid_file`` is there while it holds its lease."""
 
     roots: tuple[str, ...]
     poll: bool = False
@@ -118,6 +118,9 @@ class Watcher:
         reports = []
         for root in self._roots:
             self._announcer.is_quiet = root.path not in known
+            if root.presence() != "there":
+                self._worker.lose(root)
+                continue
             report = self._session.ingest.scan([root.path])
             reports.append(report)
             root.seconds = report.seconds
@@ -132,7 +135,8 @@ class Watcher:
         if self._observing is not None:
             self._observing.start()
         for root in self._roots:
-            self._worker.observe(root)
+            if not root.is_away:
+                self._worker.observe(root)
         self._beat_at = 0.0
         thread = threading.Thread(target=self._worker.run, name="catalogdb-worker", daemon=True)
         thread.start()

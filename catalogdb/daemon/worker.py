@@ -249,10 +249,7 @@ class Worker:
                 continue
             self._hints.forget(root.path)
             if presence == "away":
-                root.is_away = True
-                root.problem = "isn't there; its rows are stale until it's back"
-                tell("root vanished", level=logging.WARNING, root=root.path, message=root.problem)
-                self._session.ingest.set_out_of_reach(root.path)
+                self.lose(root)
                 if self._observing is not None:
                     self._observing.unwatch(root.path)
                 continue
@@ -262,6 +259,13 @@ class Worker:
             self._session.ingest.set_in_reach(root.path)
             self.observe(root)
             self._hurry(root, "the root is back")
+
+    def lose(self, root: WatchedRoot) -> None:
+        """It isn't there: what it holds is no longer known for sure."""
+        root.is_away = True
+        root.problem = "isn't there; its rows are stale until it's back"
+        tell("root vanished", level=logging.WARNING, root=root.path, message=root.problem)
+        self._session.ingest.set_out_of_reach(root.path)
 
     def observe(self, root: WatchedRoot) -> None:
         """Has a root's events from now on; else it's polled, and said why."""

@@ -158,6 +158,52 @@ def test_a_detached_one(root: Path, database: Path) -> None:
     assert " left" in log.read_text()
 
 
+@pytest.mark.parametrize("options", [["--pid-file"], ["--detach", "--log-file"]], ids=" ".join)
+def test_no_folder_is_made_for_a_file_that_was_named(root: Path, database: Path, options: list[str]) -> None:
+    place = database.with_name("nowhere") / "file"
+    ended = run("watch", root, "--db", database, *options, place)
+    assert ended.returncode == 3
+    assert ended.stderr.splitlines()[-1] == f"catalogdb: error: {place}: No such file or directory"
+    assert not place.parent.exists()
+
+
+def test_a_root_that_is_not_there_is_waited_for_beside_others(root: Path, database: Path) -> None:
+    put(root / "a.ckpt", checkpoint(1))
+    away = database.with_name("away")
+    with watching(root, database, str(away)) as watcher:
+        assert [fact["root"] for fact in watcher.facts("root vanished")] == [str(away)]
+        wait_until(lambda: f"{away}: isn't there" in str(status(database)["watchers"][0]["problems"]))
+        put(root / "b.ckpt", checkpoint(2))
+        wait_until(lambda: len(rows_of(database)) == 2)
+        put(away / "c.ckpt", checkpoint(3))
+        wait_until(lambda: len(rows_of(database)) == 3)
+        wait_until(lambda: watcher.facts("root is back"))
+
+
+def test_a_known_root_that_is_gone_is_waited_for(root: Path, database: Path) -> None:
+    put(root / "a.ckpt", checkpoint(1))
+    assert run("scan", root, "--db", database).returncode == 0
+    aside = root.rename(root.with_name("aside"))
+    once = run("watch", "--once", "--db", database)
+    assert (once.returncode, once.stdout) == (3, "")
+    assert "its rows are stale" in once.stderr
+    with watching(root, database) as watcher:
+        (row,) = watcher.rows().values()
+        assert (row.state, row.stale) == ("ready", True)
+        aside.rename(root)
+        wait_until(lambda: not watcher.rows()["a.ckpt"].stale)
+        watcher.assert_true()
+
+
+def test_once_passes_over_a_root_that_is_not_there(root: Path, database: Path) -> None:
+    put(root / "a.ckpt", checkpoint(1))
+    ended = run("watch", "--once", root, database.with_name("nowhere"), "--db", database)
+    assert ended.returncode == 3
+    assert "Catalog built: 1 entry" in ended.stdout
+    assert ended.stderr.splitlines()[-1] == f"catalogdb: error: {database.with_name('nowhere')}: no such folder"
+    assert run("watch", database.with_name("nowhere"), "--db", database).returncode == 3
+
+
 def test_its_pid_file_is_its_own(root: Path, database: Path) -> None:
     pid_file = database.with_name("watch.pid")
     with watching(root, database, "--pid-file", str(pid_file)) as watcher:
