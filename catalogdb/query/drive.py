@@ -105,7 +105,7 @@ def _by_field(conditions: Conditions, part: _Named, live: str) -> Driver | None:
         return Driver("id", Sql("checkpoints c NOT INDEXED"))
     if name == "path" and isinstance(part, Comparison) and _equals(part) and isinstance(part.value.value, str):
         path = part.value.value
-        inside = "c.rel_path = substr(?, length(rtrim(r.path, '/')) + 2)"
+        inside = "c.rel_path = coalesce(nullif(substr(?, length(rtrim(r.path, '/')) + 2), ''), '.')"
         return Driver("path", Sql(f"roots r CROSS JOIN checkpoints c ON c.root_id = r.id AND {inside}", (path,)))
     if name == "exp_name" and (_equals(part) or listed):
         return Driver("exp_name", Sql("checkpoints c INDEXED BY ix_checkpoints_exp_name"))

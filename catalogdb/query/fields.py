@@ -11,7 +11,8 @@ from catalogdb.records import FIELD_NAMES
 
 FieldType = Literal["text", "int", "float", "bool", "time"]
 
-ROOT = "CASE r.path WHEN '/' THEN '' ELSE r.path END"
+_IN_ROOT = "CASE r.path WHEN '/' THEN '' ELSE r.path END || '/' || {0}"
+_PATH = f"CASE c.rel_path WHEN '.' THEN r.path ELSE {_IN_ROOT.format('c.rel_path')} END"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def _inside_root(column: str) -> str:
     """A path that is stored relative to the root where it lies inside, as the absolute path that users see."""
     return (
         f"CASE WHEN {column} IS NULL THEN NULL WHEN substr({column}, 1, 1) = '/' THEN {column} "
-        f"ELSE {ROOT} || '/' || {column} END"
+        f"ELSE {_IN_ROOT.format(column)} END"
     )
 
 
@@ -74,7 +75,7 @@ FIELDS: dict[str, Field] = {
     field.name: field
     for field in (
         Field("id", "c.id", "int", "the row's number"),
-        Field("path", f"{ROOT} || '/' || c.rel_path", "text", "the file's absolute path", ("artifact_uri",)),
+        Field("path", _PATH, "text", "the file's absolute path", ("artifact_uri",)),
         Field("root", "r.path", "text", "the root that it was found under"),
         Field("rel_path", "c.rel_path", "text", "its path inside the root"),
         Field(
@@ -92,7 +93,7 @@ FIELDS: dict[str, Field] = {
         *(_resolved(name) for name in FIELD_NAMES),
         Field(
             "run",
-            f"coalesce(c.wandb_run_id, run_folder({ROOT} || '/' || c.rel_path, r.path))",
+            f"coalesce(c.wandb_run_id, run_folder({_PATH}, r.path))",
             "text",
             "the W&B run, else the run's folder, absolute: the one that holds `checkpoints/`, else the file's own",
         ),

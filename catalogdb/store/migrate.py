@@ -19,7 +19,7 @@ from catalogdb.errors import DatabaseError, SchemaOutdated, SchemaTooNew
 from catalogdb.records import UpgradeReport
 from catalogdb.store.engine import BUSY_TIMEOUT_MS, database_path, driver_connection, failures_of, immediate
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest revision. A test holds it equal to the scripts' head, so that opening a catalog needs no Alembic run."""
 
 if TYPE_CHECKING:

@@ -324,5 +324,5 @@ watchers = Table(
     Column("reconciled_at", Text),
     Column("polled", Text),
     Column("problems", Text),
-    UniqueConstraint("host", "pid"),
+    UniqueConstraint("host", "pid", "pid_namespace"),
 )

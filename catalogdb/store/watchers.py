@@ -20,6 +20,11 @@ HEARTBEAT_SECONDS = 5.0
 LEASE_SECONDS = 30.0
 """A watcher that wasn't heard for so long is dead, and its roots are free."""
 
+_Identity = tuple[str, int, str | None]
+"""Host, process id, and the namespace in which that means something."""
+
+_IS = "host = ? AND pid = ? AND pid_namespace IS ?"
+
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
@@ -45,9 +50,7 @@ class Lease:
         self._engine = engine
         self._path = database_path(engine.url)
         self._roots = tuple(roots)
-        self._host = socket.gethostname()
-        self._pid = os.getpid()
-        self._namespace = pid_namespace()
+        self._identity: _Identity = socket.gethostname(), os.getpid(), pid_namespace()
 
     def acquire(self) -> None:
         """Takes the roots, over from a dead watcher too. Raises AlreadyWatched where a living one has one of them."""
@@ -67,41 +70,42 @@ class Lease:
                 pulse.reconciled_at,
                 json.dumps(pulse.polled),
                 json.dumps(pulse.problems),
-                self._host,
-                self._pid,
+                *self._identity,
             )
             update = (
                 "UPDATE watchers SET heartbeat_at = ?, status = ?, queue = ?, events = ?, events_per_second = ?, "
-                "last_event_at = ?, reconciled_at = ?, polled = ?, problems = ? WHERE host = ? AND pid = ?"
+                "last_event_at = ?, reconciled_at = ?, polled = ?, problems = ? "
+                f"WHERE {_IS}"
             )
             if not connection.exec_driver_sql(update, values).rowcount:
                 self._acquire(connection)
 
     def release(self) -> None:
         with failures_of(self._path), self._engine.connect() as connection, immediate(connection):
-            self._forget(connection, self._host, self._pid)
+            self._forget(connection, self._identity)
 
     def _acquire(self, connection: Connection) -> None:
         rows = connection.exec_driver_sql(
             "SELECT host, pid, roots, heartbeat_at, pid_namespace FROM watchers"
         ).fetchall()
         for host, pid, texts, heartbeat_at, namespace in rows:
-            if (host, pid) == (self._host, self._pid) or not is_alive(host, pid, heartbeat_at, namespace):
-                self._forget(connection, host, pid)
+            identity = host, pid, namespace
+            if identity == self._identity or not is_alive(host, pid, heartbeat_at, namespace):
+                self._forget(connection, identity)
                 continue
             shared = next((mine for mine in self._roots for other in json.loads(texts) if overlap(mine, other)), None)
             if shared is not None:
                 raise AlreadyWatched(f"{shared}: is watched already, by process {pid} on {host}")
         at = now()
         connection.exec_driver_sql(
-            "INSERT INTO watchers (host, pid, roots, started_at, heartbeat_at, status, pid_namespace) "
-            "VALUES (?, ?, ?, ?, ?, 'starting', ?)",
-            (self._host, self._pid, json.dumps(self._roots), at, at, self._namespace),
+            "INSERT INTO watchers (host, pid, pid_namespace, roots, started_at, heartbeat_at, status) "
+            "VALUES (?, ?, ?, ?, ?, ?, 'starting')",
+            (*self._identity, json.dumps(self._roots), at, at),
         )
 
     @staticmethod
-    def _forget(connection: Connection, host: str, pid: int) -> None:
-        connection.exec_driver_sql("DELETE FROM watchers WHERE host = ? AND pid = ?", (host, pid))
+    def _forget(connection: Connection, identity: _Identity) -> None:
+        connection.exec_driver_sql(f"DELETE FROM watchers WHERE {_IS}", identity)
 
 
 def watcher_of(connection: Connection, root: str) -> tuple[str, int] | None:

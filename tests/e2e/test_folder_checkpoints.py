@@ -122,6 +122,18 @@ def test_a_root_that_is_a_checkpoint_and_later_lies_in_another_root(tmp_path: Pa
     row = catalog.get(folder)
     assert (row.path, row.root, row.rel_path, row.global_step) == (str(folder), str(folder), ".", 500)
     assert catalog.scan(folder).unchanged == 1
+    quoted = f"'{folder}'"
+    for where in (f"path = {quoted}", f"path IN ({quoted})", "path LIKE '%/checkpoint-500'", f"path >= {quoted}"):
+        assert [found.id for found in catalog.search(where)] == [row.id], where
+    columns = catalog.search(columns=["path", "run"])
+    assert (
+        [dict(found) for found in columns]
+        == [{"path": str(folder), "run": str(tmp_path)}]
+        == [{"path": row.path, "run": row.run}]
+    )
+    assert [curve.best.path for curve in catalog.curves("eval_f1").curves] == [str(folder)]
+    for view in ("checkpoint_overview", "checkpoint_metrics", "checkpoint_params"):
+        assert {tuple(found) for found in catalog.sql(f"SELECT path FROM {view}").rows} == {(str(folder),)}, view
     assert catalog.scan(tmp_path).unchanged == 1
     again = catalog.get(folder)
     assert (again.id, again.root, again.rel_path) == (row.id, str(tmp_path), "checkpoint-500")

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from catalogdb import Catalog
@@ -117,3 +119,42 @@ def test_an_upgraded_catalog_is_used(old: tuple[str, Path], tmp_path: Path) -> N
             assert known.metrics.items() <= scanned.metrics.items()
             assert known.params.items() <= scanned.params.items()
             assert (scanned.tags, scanned.note, scanned.aliases) == (known.tags, known.note, known.aliases)
+
+
+def upgraded_to(revision: str, dump: Path, path: Path) -> None:
+    """A catalog of a revision that was never released."""
+    restore(dump, path)
+    config = Config()
+    config.set_main_option("script_location", str(migrate.scripts_directory()))
+    with make_engine(parse_url(f"sqlite:///{path}")).connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        connection.commit()
+
+
+def test_0007_gives_a_root_that_is_a_checkpoint_its_path_and_keeps_watchers(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.db"
+    upgraded_to("0006", DATABASES[0], path)
+    overview = "SELECT id, path FROM checkpoint_overview ORDER BY id"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        others = connection.execute(overview).fetchall()[1:]
+        connection.execute("INSERT INTO roots (id, path, added_at) VALUES (9, '/data/checkpoint-5', '')")
+        first = "(SELECT min(id) FROM checkpoints WHERE state <> 'missing')"
+        connection.execute(f"UPDATE checkpoints SET root_id = 9, rel_path = '.' WHERE id = {first}")
+        connection.execute("UPDATE watchers SET pid_namespace = 'pid:[1]', polled = '[]'")
+        watchers = connection.execute("SELECT * FROM watchers").fetchall()
+    before = rows_of(path)
+    Store.upgrade(f"sqlite:///{path}")
+    after = rows_of(path)
+    assert {name: rows for name, rows in after.items() if name != "alembic_version"} == {
+        name: rows for name, rows in before.items() if name != "alembic_version"
+    }
+    with closing(sqlite3.connect(path)) as connection, connection:
+        assert connection.execute("SELECT * FROM watchers").fetchall() == watchers != []
+        (_, own), *rest = connection.execute(overview).fetchall()
+        assert (own, rest) == ("/data/checkpoint-5", others)
+        again = "INSERT INTO watchers (host, pid, pid_namespace, roots, started_at, heartbeat_at) "
+        same = "SELECT host, pid, ?, roots, started_at, heartbeat_at FROM watchers WHERE id = 1"
+        connection.execute(again + same, ("pid:[2]",))
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            connection.execute(again + same, ("pid:[1]",))

@@ -66,8 +66,6 @@ def _lookup(ident: Ident, row: Row) -> Any:
 
 
 def _field(name: str, row: Row) -> Any:
-    if name == "rel_path":
-        return row.path.removeprefix(row.root.rstrip("/") + "/")
     if name == "num_tensors":
         return None if row.num_parameters is None else 2
     if name == "weights_fingerprint":

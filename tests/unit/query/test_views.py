@@ -38,6 +38,14 @@ ROWS = [
     row(10, "none", metrics={"score": math.nan}),
     row(11, "tied", metrics={"score": 1.0}),
     row(12, "tied", metrics={"score": 1.0}),
+    Row(
+        13,
+        "/runs/checkpoint-5",
+        root="/runs/checkpoint-5",
+        fields={"exp_name": "whole", "monitor": "score", "monitor_mode": "max", "config_path": "config.json"},
+        metrics={"score": 1.0},
+        params={"whole": True},
+    ),
 ]
 
 
@@ -85,13 +93,22 @@ def test_metrics_and_params_are_those_of_checkpoints(reader: Reader) -> None:
         for each in checkpoints
         for name, value in each.metrics.items()
     }
-    params = {each["name"]: (each["value"], each["type"]) for each in view(reader, "checkpoint_params")}
-    assert params == {"lr": (0.1, "float"), "on": (1, "bool"), "none": (None, "null"), "big": (str(LARGE), "int")}
+    params = {each["name"]: (each["path"], each["value"], each["type"]) for each in view(reader, "checkpoint_params")}
+    path = "/data/e/5.ckpt"
+    assert params == {
+        "lr": (path, 0.1, "float"),
+        "on": (path, 1, "bool"),
+        "none": (path, None, "null"),
+        "big": (path, str(LARGE), "int"),
+        "whole": ("/runs/checkpoint-5", 1, "bool"),
+    }
 
 
 def test_the_best_of_each_experiment_is_what_best_finds(reader: Reader) -> None:
-    found = {each["exp_name"]: each["checkpoint_id"] for each in view(reader, "best_checkpoints")}
-    assert found == {"up": 3, "down": 6, "tied": 12}
+    best = view(reader, "best_checkpoints")
+    assert [each["path"] for each in best] == [known(reader)[each["checkpoint_id"]].path for each in best]
+    found = {each["exp_name"]: each["checkpoint_id"] for each in best}
+    assert found == {"up": 3, "down": 6, "tied": 12, "whole": 13}
     for name, checkpoint_id in found.items():
         ways = compile_rank(
             "score",

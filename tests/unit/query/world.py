@@ -46,6 +46,10 @@ class Row:
     link_target: str | None = None
     problems: Sequence[str] = ()
 
+    @property
+    def rel_path(self) -> str:
+        return "." if self.path == self.root else self.path.removeprefix(self.root.rstrip("/") + "/")
+
 
 def empty_database(folder: Path) -> ReadingConnection:
     """A database at head, in memory."""
@@ -87,7 +91,7 @@ class Filler:
         values = {
             "id": row.id,
             "root_id": root_id,
-            "rel_path": row.path.removeprefix(row.root.rstrip("/") + "/"),
+            "rel_path": row.rel_path,
             "device": 1,
             "inode": row.id,
             "size_bytes": row.size_bytes,
