@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from catalogdb.folders import INDEX, INNER_WEIGHTS, SHARD, STATE, WEIGHTS
+from catalogdb.folders import INDEX, INNER_WEIGHTS, SHARD, STATE, STEP_FOLDER, WEIGHTS
 from catalogdb.formats.json_text import load_object
 from catalogdb.formats.plain import as_count, flatten
 from catalogdb.formats.source import CutShort, Refused
@@ -45,8 +45,9 @@ def read_trainer_folder(
         header = replace(header, framework="transformers", framework_version=None, model=_model(config))
     adapter = _read_json(path, ADAPTER, sizes)
     stated = [flatten(document, lambda ref: None) for document in (config, adapter)]
-    parameters = {**stated[0], **stated[1], **_arguments(path, sizes, read_header)}
-    if state is None:
+    arguments = _arguments(path, sizes, read_header)
+    parameters = {**stated[0], **stated[1], **arguments}
+    if state is None or not _is_of_the_weights(state, path, arguments):
         return replace(header, hyper_parameters={**header.hyper_parameters, **parameters})
     step = as_count(state.get("global_step"))
     epoch = state.get("epoch")
@@ -59,6 +60,15 @@ def read_trainer_folder(
         metrics=_metrics(state.get("log_history"), step),
         scalars=scalars,
     )
+
+
+def _is_of_the_weights(state: Mapping[str, Any], path: str, arguments: Mapping[str, Scalar]) -> bool:
+    """Whether the state is about these weights: beside those of an earlier, the best step, stands the state of the last
+    one (``transformers/trainer.py``, ``load_best_model_at_end``, ``save_state``)."""
+    if STEP_FOLDER.fullmatch(path.rpartition("/")[2]) or arguments.get("load_best_model_at_end") is False:
+        return True
+    best = state.get("best_model_checkpoint")
+    return best is None or (isinstance(best, str) and best.endswith(f"checkpoint-{state.get('global_step')}"))
 
 
 def _arguments(

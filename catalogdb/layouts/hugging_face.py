@@ -29,7 +29,7 @@ class HuggingFace(Habits):
         "`<output_dir>/checkpoint-<step>/`, sharded, or with PEFT's adapters",
         "`trainer_state.json` (`log_history` at `step == global_step`); `config.json`, `adapter_config.json`, "
         "`training_args.bin`; `best_model_checkpoint` of the newest state",
-        "a float of epochs done: 3.0 is epoch 2",
+        "a float of epochs done: 3.0 is epoch 2; none of an output folder with the best weights loaded",
     )
     marks = frozenset({STATE, "checkpoint-*"})
     tells = marks

@@ -110,6 +110,17 @@ def test_a_trainer_s_rows_have_their_own_step_and_the_best_is_the_trainer_s(outp
     assert {Path(row.path).name for row in rows.values() if row.claims == "best"} == {said}
 
 
+def test_a_trainer_s_output_without_the_best_loaded_has_the_last_state(output: Path, catalog: Catalog) -> None:
+    """As ``save_model`` and ``save_state`` write it; the arguments beside say ``load_best_model_at_end=False``."""
+    final = shutil.copytree(output / "checkpoint-6", output.parent / "final")
+    said = {**state_of(final), "best_model_checkpoint": "/elsewhere/bert/checkpoint-2"}
+    (final / "trainer_state.json").write_text(json.dumps(said), encoding="utf-8")
+    catalog.scan(final)
+    (row,) = rows_of(catalog).values()
+    assert (row.epoch, row.global_step) == (2, 6)
+    assert "eval_loss" in row.metrics
+
+
 def test_a_trainer_s_best_that_isn_t_the_best(output: Path, catalog: Catalog) -> None:
     newest = output / "checkpoint-6" / "trainer_state.json"
     scores = {each["step"]: each["eval_loss"] for each in state_of(newest.parent)["log_history"] if "eval_loss" in each}

@@ -300,6 +300,17 @@ def test_two_evaluations_at_one_step(tmp_path: Path) -> None:
     assert header.metrics == {"eval_loss": 0.5}, "which of the two the weights have isn't told"
 
 
+def test_the_last_state_beside_the_best_weights_is_not_theirs(tmp_path: Path) -> None:
+    """``load_best_model_at_end``, ``save_model``, ``save_state``: real trainings leave this."""
+    out = trainer_folder(tmp_path).rename(tmp_path / "out")
+    header = read_header(str(out))
+    assert (header.framework, header.epoch, header.global_step, header.metrics) == ("transformers", None, None, {})
+    (out / "trainer_state.json").write_text(json.dumps({**TRAINER_STATE, "best_model_checkpoint": "/x/checkpoint-500"}))
+    assert read_header(str(out)).global_step == 500, "the last one was the best"
+    (out / "trainer_state.json").write_text(json.dumps({**TRAINER_STATE, "best_model_checkpoint": None}))
+    assert read_header(str(out)).metrics == {"eval_loss": 0.5, "eval_f1": 0.7}
+
+
 def test_a_link_in_a_circle_is_no_part(tmp_path: Path) -> None:
     folder = trainer_folder(tmp_path)
     (folder / "self").symlink_to("self")
