@@ -12,19 +12,28 @@ IS_BEST: frozenset[Claim] = frozenset({"best"})
 IS_LAST: frozenset[Claim] = frozenset({"last"})
 NOTHING: frozenset[Claim] = frozenset()
 
-COUNTER = re.compile(r"(?:^|[-_/])(epoch|step)=([0-9]{1,12})(?![0-9.])")
+COUNTER = re.compile(r"(?:^|[-_/])(epoch|step)=([0-9]{1,12})(?![0-9.]|,[0-9])")
 """Lightning's ``{epoch}-{step}``: ``epoch=10-step=5420.ckpt``, ``-v1`` where the name was taken
 (``lightning/pytorch/callbacks/model_checkpoint.py``, ``_format_checkpoint_name``)."""
 
 _SUFFIX = re.compile(r"(?:-v\d+)?(?:\.(?:ckpt|pt|pth|pth\.tar|tar|bin|safetensors|nemo))+$", re.IGNORECASE)
-_PAIR = re.compile(r"[=:](-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?=$|[-_ ,/])")
-"""``=0.31`` and ``:0.31``: both are in use, and both end before the next name."""
+_PAIR = re.compile(r"[=:](-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?=$|[-_ /]|,(?!\d))")
+"""``=0.31`` and ``:0.31``: both are in use, and both end before the next name. ``1,310`` may be either of two."""
 
 _BEGUN = re.compile(r"[-_ ,][A-Za-z]\w*$")
 
 _SEPARATORS = "-_ ,/"
 COUNTERS = frozenset({"epoch", "step", "global_step", "iter", "iteration", "consumed_samples", "v", "version", "fold"})
 """Names that are no metrics."""
+
+SETTINGS = frozenset(
+    {
+        "seed", "bs", "batch", "batch_size", "lr", "learning_rate", "wd", "weight_decay", "momentum", "dropout", "k",
+        "epochs", "max_epochs", "steps", "max_steps", "dim", "width", "depth", "layers", "heads", "size", "img_size",
+        "imgsz", "run", "trial", "rank", "gpus",
+    }
+)  # fmt: skip
+"""Names of settings. They are metrics where training logs them as such."""
 
 STEPS = frozenset(
     {"step", "steps", "iter", "iters", "iteration", "iterations", "it", "itr", "batch", "batch_idx", "batch_index"}
@@ -85,9 +94,13 @@ def metrics_in(path: str, known: Collection[str] = ()) -> Mapping[str, tuple[flo
     for pair in _PAIR.finditer(text):
         raw = text[start : pair.start()].lstrip(_SEPARATORS)
         start = pair.end()
-        name = _known_name(raw, known) or _own_name(raw)
+        name = _known_name(raw, known)
+        if name is None:
+            name = _own_name(raw)
+            if name is None or name.lower() in SETTINGS:
+                continue
         value = float(pair[1])
-        if name is None or name.lower() in COUNTERS or value == 0:
+        if name.lower() in COUNTERS or value == 0:
             continue
         if name in found and found[name][0] != value:
             del found[name]

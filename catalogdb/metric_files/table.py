@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 Row = Mapping[str, float]
@@ -59,13 +59,18 @@ class MetricFile(Protocol):
 
 
 class LineIndex:
-    """Where the lines of each step and each epoch begin. Lines may come in any order."""
+    """Where the lines of each step and each epoch begin. Lines may come in any order.
+
+    Where the counter falls back to where it began, another training goes on in the file. It may have overwritten the
+    checkpoints of the one before, or not yet.
+    """
 
     def __init__(self) -> None:
         self.steps = array("q")
         self.epochs = array("q")
         self.offsets = array("q")
         self._sorted: dict[str, tuple[array[int], array[int]]] = {}
+        self._starts: tuple[int, list[int]] = 0, []
 
     def add(self, step: int, epoch: int, offset: int) -> None:
         self.steps.append(step)
@@ -78,9 +83,9 @@ class LineIndex:
         self.epochs.extend(epochs)
         self.offsets.extend(offsets)
 
-    def lines_of(self, step: int | None, epoch: int | None, *, whole: bool = True) -> list[int]:
+    def lines_of(self, step: int | None, epoch: int | None, *, whole: bool = True) -> list[list[int]]:
         """Offsets of the lines of a step that aren't of another epoch, and, of a ``whole`` epoch, of its lines without
-        a step."""
+        a step; those of each training apart. None at all where the last training has none there."""
         found = []
         if step is not None:
             for place in self._places("steps", step):
@@ -90,10 +95,25 @@ class LineIndex:
             for place in self._places("epochs", epoch):
                 if step is None or self.steps[place] == UNKNOWN:
                     found.append(place)
-        return [self.offsets[place] for place in sorted(found)]
+        if not found:
+            return []
+        starts = self._starts_anew()
+        by_training: dict[int, list[int]] = {}
+        for place in sorted(found):
+            by_training.setdefault(bisect_right(starts, place), []).append(self.offsets[place])
+        return [*by_training.values()] if len(starts) in by_training else []
 
     def has_epoch(self, epoch: int) -> bool:
         return bool(self._places("epochs", epoch))
+
+    def _starts_anew(self) -> list[int]:
+        """The places where the epoch, or in a file without epochs the step, falls back to the first one's, or below."""
+        length, starts = self._starts
+        if length != len(self.offsets):
+            column = self.epochs if max(self.epochs) > UNKNOWN else self.steps
+            starts = _falls(column) if _in_order(column)[1] else []
+            self._starts = len(self.offsets), starts
+        return starts
 
     def _places(self, name: str, wanted: int) -> list[int]:
         column: array[int] = getattr(self, name)
@@ -116,6 +136,19 @@ def _in_order(column: array[int]) -> tuple[array[int], array[int]]:
         return column, array("q")
     places = array("q", sorted(range(len(column)), key=column.__getitem__))
     return array("q", (column[place] for place in places)), places
+
+
+def _falls(column: array[int]) -> list[int]:
+    first = previous = UNKNOWN
+    found = []
+    for place, value in enumerate(column):
+        if value == UNKNOWN:
+            continue
+        if value < previous and value <= first:
+            found.append(place)
+        first = value if first == UNKNOWN else first
+        previous = value
+    return found
 
 
 class LineFile:
@@ -202,17 +235,27 @@ class LineFile:
 
     def at(self, asked: Asked) -> Row:
         whole = asked.whole and (not asked.from_zero or self.counts_from_zero)
-        offsets = self.index.lines_of(asked.row, asked.row_epoch, whole=whole)
-        if not offsets:
+        trainings = self.index.lines_of(asked.row, asked.row_epoch, whole=whole)
+        if not trainings:
             return {}
         if self._content is not None:
             content = self._content
-            return unambiguous(self.values(bytes(content[at : content.find(b"\n", at)])) for at in offsets)
+            return self._common(trainings, lambda at: bytes(content[at : content.find(b"\n", at)]))
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            return unambiguous(self.values(_line_at(descriptor, offset)) for offset in offsets)
+            return self._common(trainings, lambda at: _line_at(descriptor, at))
         finally:
             os.close(descriptor)
+
+    def _common(self, trainings: list[list[int]], read: Callable[[int], bytes]) -> Row:
+        """What all trainings that logged into the file have in common: of those that differ, none can be told to be
+        the checkpoint's."""
+        first, *others = (unambiguous(self.values(read(at)) for at in offsets) for offsets in trainings)
+        if not others:
+            return first
+        named = [name for name in first if all(name in row for row in others)]
+        found = unambiguous([(name, row[name]) for name in named] for row in (first, *others))
+        return found if len(found) == len(named) else {}
 
 
 def unambiguous(rows: Iterable[Iterable[tuple[str, float]]]) -> Row:

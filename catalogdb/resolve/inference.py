@@ -11,6 +11,7 @@ from catalogdb.errors import ResolverError
 from catalogdb.layouts import Monitor, Position
 from catalogdb.layouts.base import run_folder
 from catalogdb.layouts.hugging_face import STATE
+from catalogdb.layouts.lightning import is_before
 from catalogdb.layouts.names import as_logged, counters, metrics_in, name_below
 from catalogdb.records import (
     Candidate,
@@ -90,7 +91,7 @@ class InferenceResolver:
         _from_names(candidate, file_name, fields, wanted)
         states_metrics = file_name.count("=") + file_name.count(":") > len(counters(file_name))
         if states_metrics and not any(may_be_older(state, header) for state in header.monitors if state.monitor):
-            metrics = _with_name(candidate, metrics, known, problems)
+            metrics = _with_name(candidate, header, metrics, known, problems)
         if said_to_be:
             fields["claims"] = _claims(said_to_be, folder)
         return Finding(fields, metrics, params, tuple(problems))
@@ -105,8 +106,8 @@ class InferenceResolver:
         known: list[str],
         problems: list[Problem],
     ) -> dict[str, Value]:
-        """``metrics`` with what metrics files have on the very step. Two files that differ are no source of either; a
-        row that differs from what the checkpoint states itself is another checkpoint's."""
+        """``metrics`` with what metrics files have on the very step. Where two files differ, neither counts: they are
+        of two trainings. A row that differs from what the checkpoint states itself is another checkpoint's."""
         folder = candidate.path.rpartition("/")[0]
         embedded = self._embedded.finding(candidate, header)
         own = metrics if embedded is None else {**metrics, **embedded.metrics}
@@ -133,10 +134,9 @@ class InferenceResolver:
             for name, value in row.items():
                 if not agree(on_step.setdefault(name, value), value):
                     twofold.setdefault(name, f"{difference(name, on_step[name], value)}; neither counts")
-        for name, reason in twofold.items():
+        for reason in twofold.values():
             problems.append(Problem(candidate.path, "legacy", reason))
-            del on_step[name]
-        return {**metrics, **on_step}
+        return metrics if twofold else {**metrics, **on_step}
 
     def _of_run(self, candidate: Candidate, folder: str, problems: list[Problem]) -> Finding | None:
         """What the config and the documents beside it say. Neighbours have the same: the last answer is kept."""
@@ -205,13 +205,29 @@ def _from_position(header: CheckpointHeader, position: Position, fields: dict[st
         fields["global_step"] = Value(position.global_step, origin)
 
 
+def _names_state(path: str, header: CheckpointHeader) -> bool:
+    """Whether a name's counters are those of the header: if they aren't, it was given to another file.
+
+    Lightning before 1.6 called a file by the epoch and the step that it had just done, and stated the next ones; loops
+    of one's own may do so as well.
+    """
+    stated = {"epoch": header.epoch, "global_step": header.global_step}
+    ahead = {(stated[field] or 0) - count for field, count in counters(path).items() if stated[field] is not None}
+    older = header.framework_version is None or is_before(header.framework_version, 1, 6)
+    return ahead <= {0} or (older and ahead == {1})
+
+
 def _with_name(
-    candidate: Candidate, metrics: dict[str, Value], known: Iterable[str], problems: list[Problem]
+    candidate: Candidate,
+    header: CheckpointHeader,
+    metrics: dict[str, Value],
+    known: Iterable[str],
+    problems: list[Problem],
 ) -> dict[str, Value]:
     """``metrics`` with those that the file's name states, if it is one that states counters as well: ``lr=0.1`` alone
     is no metric."""
     path = name_below(candidate.path)
-    if not counters(path):
+    if not counters(path) or not _names_state(path, header):
         return metrics
     stated = {
         name: Value(value, _origin("name", "", text, "checkpoint"))

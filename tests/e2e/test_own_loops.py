@@ -24,7 +24,7 @@ def metrics_of(root: Path, name: str, counters: dict[str, int], beside: dict[str
         (root / file).write_text(text, encoding="utf-8")
     with Catalog.open("sqlite://") as catalog:
         assert catalog.scan(root).problems == ()
-        (row,) = catalog.search("", max_results=None)
+        row = catalog.get(root / name)
     return row.epoch, row.stated_epoch, row.metrics
 
 
@@ -77,3 +77,24 @@ def test_a_row_of_the_very_step_counts(tmp_path: Path) -> None:
     rows = "epoch,step,val_acc\n3,3000,0.25\n3,3500,0.5\n"
     found = metrics_of(tmp_path, "last.pt", {"epoch": 3, "global_step": 3500}, {"metrics.csv": rows})
     assert found == (3, None, {"val_acc": 0.5})
+
+
+def logged(*epochs: int, at: float) -> str:
+    rows = ({"train_loss": 9 - n, "test_acc": at + n / 100, "epoch": n} for n in epochs)
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def test_of_a_log_that_a_second_training_appends_to_no_row_that_it_has_not_reached(tmp_path: Path) -> None:
+    """It overwrites the first one's checkpoints: whose file it is isn't told."""
+    log = logged(*range(6), at=0.5) + logged(*range(3), at=0.25)
+    assert metrics_of(tmp_path, "checkpoint.pth", {"epoch": 3}, {"log.txt": log})[2] == {}
+    log += logged(3, at=0.25)
+    assert metrics_of(tmp_path, "checkpoint.pth", {"epoch": 3}, {"log.txt": log})[2] == {}, "two trainings differ"
+    csv = "epoch,val_acc\n0,0.1\n1,0.2\n0,0.1\n1,0.2\n2,0.3\n"
+    assert metrics_of(tmp_path, "checkpoint.pth", {"epoch": 1}, {"metrics.csv": csv})[2] == {"val_acc": 0.2}
+
+
+def test_a_log_that_goes_on_after_a_resumption_is_of_one_training(tmp_path: Path) -> None:
+    log = logged(0, 1, 2, 3, 4, at=0.5) + logged(3, at=0.25)
+    assert metrics_of(tmp_path, "model_2.pth", {"epoch": 2}, {"log.txt": log})[2]["test_acc"] == 0.52
+    assert "test_acc" not in metrics_of(tmp_path, "model_3.pth", {"epoch": 3}, {"log.txt": log})[2]

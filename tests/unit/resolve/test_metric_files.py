@@ -50,6 +50,23 @@ def test_a_row_that_has_the_file_s_own_score_rounded_is_its_own(tmp_path: Path) 
     assert found.problems == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "more", "found"),
+    [
+        ("epoch=1-step=20-val_loss=0.12.ckpt", {}, {"val_loss": 0.12}),
+        ("epoch=2-step=30-val_loss=0.12.ckpt", {}, {}),
+        ("epoch=0-val_loss=0.12.ckpt", {"framework_version": "2.4.0"}, {}),
+        ("epoch=0-step=19-val_loss=0.12.ckpt", {"framework_version": "1.5.10"}, {"val_loss": 0.12}),
+        ("epoch=0-step=19-val_loss=0.12.ckpt", {"framework_version": "1.6.0"}, {}),
+    ],
+)
+def test_a_name_with_another_step_than_the_file_s_was_given_to_another_file(
+    tmp_path: Path, name: str, more: dict[str, str], found: dict[str, float]
+) -> None:
+    there = candidate(tmp_path, f"run/checkpoints/{name}")
+    assert metrics(inferred(there, header(**more))) == found
+
+
 def test_what_is_kept_of_them_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("catalogdb.resolve.beside.MAX_KEPT", 100)
     paths = [tmp_path / f"{number}" / "metrics.csv" for number in range(5)]

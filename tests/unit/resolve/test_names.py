@@ -32,6 +32,7 @@ from catalogdb.resolve.names import counters, experiment, path_patterns
         ("epoch=3-epoch=4.ckpt", None, None),
         ("epoch=3-epoch=3.ckpt", 3, None),
         ("epoch=3.ckpt.ckpt", None, None),
+        ("epoch=3-step=1,000.ckpt", 3, None),
         ("epoch=9999999999999.ckpt", None, None),
         ("epoch=.ckpt", None, None),
         ("epoch=three.ckpt", None, None),
