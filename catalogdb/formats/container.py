@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from catalogdb.formats.source import ByteSource, Refused
@@ -37,6 +37,14 @@ class Span(NamedTuple):
     size: int
 
 
+class Stored(NamedTuple):
+    """What a container says of tensors' storages: the CRC-32 of each tensor's, None where it keeps none, and how many
+    bytes they are together, one that tensors share once."""
+
+    checksums: tuple[int | None, ...]
+    size: int
+
+
 class Container(Protocol):
     """An open checkpoint file. Everything raises CutShort, Refused, Foreign and OSError alone."""
 
@@ -53,17 +61,14 @@ class Container(Protocol):
     def read_checkpoint(self) -> object:
         """The pickle as data."""
 
-    def checksums(self, tensors: Mapping[str, Tensor]) -> tuple[int | None, ...]:
-        """The CRC-32 of each tensor's storage, None where the container keeps none.
-
-        Refused where a storage is missing, or smaller than its tensor.
-        """
+    def stored(self, tensors: Mapping[str, Tensor]) -> Stored:
+        """The tensors' storages. Refused where one is missing, or smaller than its tensor."""
 
     def number(self, ref: TensorRef) -> bool | int | float | None:
         """The number in a tensor of one element whose storage is small, else None."""
 
-    def storage_bytes(self, keys: Iterable[str] | None = None) -> int:
-        """The bytes of all storages, or of those with these keys."""
+    def storage_bytes(self) -> int:
+        """The bytes of all storages; 0 where they aren't known."""
 
 
 class Spans:
@@ -80,8 +85,9 @@ class Spans:
     def find(self, key: str) -> Span | None:
         return self._places.get(key)
 
-    def check(self, tensors: Mapping[str, Tensor]) -> tuple[None, ...]:
-        """No checksums; Refused where a tensor's storage is missing or too small for it."""
+    def stored(self, tensors: Mapping[str, Tensor]) -> Stored:
+        """Without checksums. Refused where a tensor's storage is missing or too small for it."""
+        sizes: dict[str, int] = {}
         for name, tensor in tensors.items():
             if tensor.key is None:
                 continue
@@ -90,7 +96,8 @@ class Spans:
                 raise Refused(f"the storage of {name[:80]!r} is missing")
             if tensor.extent * ITEM_SIZES.get(tensor.dtype, 0) > span.size:
                 raise Refused(f"the tensor {name[:80]!r} is larger than its storage")
-        return (None,) * len(tensors)
+            sizes[tensor.key] = span.size
+        return Stored((None,) * len(tensors), sum(sizes.values()))
 
     def number(self, ref: TensorRef) -> bool | int | float | None:
         tensor = describe(ref)
@@ -102,9 +109,8 @@ class Spans:
         self._read += 1
         return decode_number(tensor, self._source.read(span.at, span.size))
 
-    def storage_bytes(self, keys: Iterable[str] | None = None) -> int:
-        spans = self._places.values() if keys is None else [self._places[key] for key in keys if key in self._places]
-        return sum([span.size for span in spans])
+    def storage_bytes(self) -> int:
+        return sum([span.size for span in self._places.values()])
 
 
 def decode_number(tensor: Tensor, storage: bytes, *, big_endian: bool = False) -> bool | int | float | None:

@@ -24,9 +24,9 @@ def read_contents(container: Container) -> CheckpointHeader:
     mapping = as_mapping(checkpoint)
     facts = _of_object(checkpoint) if mapping is None else read_facts(mapping, container.number)
     tensors = find_state_dict(checkpoint, facts.weights_at, container.limits)
-    weighed = None if tensors is None else weigh(tensors, container.checksums)
-    storages = () if tensors is None else tuple([tensor[4] for tensor in tensors.values()])
-    stored, own = _sizes(container, storages)
+    stored = None if tensors is None else container.stored(tensors)
+    weighed = None if tensors is None or stored is None else weigh(tensors, stored.checksums)
+    all_bytes = container.storage_bytes() or None
     other = why_no_checkpoint(checkpoint, facts) if tensors is None else None
     return CheckpointHeader(
         format=container.format,
@@ -42,12 +42,12 @@ def read_contents(container: Container) -> CheckpointHeader:
         metrics=facts.metrics or {},
         scalars={} if mapping is None else top_scalars(mapping, container.number),
         tensors=() if weighed is None else weighed.tensors,
-        checksums=() if weighed is None else weighed.checksums,
-        storages=storages,
+        checksums=() if stored is None else stored.checksums,
+        storages=() if tensors is None else tuple([tensor[4] for tensor in tensors.values()]),
         weights=None if weighed is None else weighed.weights,
         weights_prefix=None if weighed is None else weighed.prefix,
-        weights_bytes=own,
-        storage_bytes=stored,
+        weights_bytes=None if all_bytes is None else 0 if stored is None else stored.size,
+        storage_bytes=all_bytes,
         embedded=None if mapping is None or EMBEDDED_KEY not in mapping else as_plain(mapping[EMBEDDED_KEY]),
         bytes_read=container.bytes_read,
     )
@@ -64,10 +64,3 @@ def read_weights(container: Container) -> dict[str, Tensor] | None:
     mapping: Mapping[Any, Any] | None = as_mapping(checkpoint)
     places = STATE_DICT_KEYS if mapping is None else read_facts(mapping, container.number).weights_at
     return find_state_dict(checkpoint, places, container.limits)
-
-
-def _sizes(container: Container, storages: tuple[str | None, ...]) -> tuple[int | None, int | None]:
-    """The bytes of all storages, and of those that the weights use. What is left is optimizer state and the like."""
-    stored = container.storage_bytes()
-    used = {key for key in storages if key is not None}
-    return (stored, container.storage_bytes(used) if used else 0) if stored else (None, None)

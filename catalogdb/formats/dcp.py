@@ -46,14 +46,15 @@ def read_metadata(source: ByteSource, sizes: Mapping[str, int], open_part: OpenP
     facts = read_facts(counts, lambda ref: None)
     tensors = {name: tensor for name, item in described.items() if (tensor := _tensor(name, item)) is not None}
     weights = _weights(tensors)
-    weighed = weigh(weights, unknown)
+    checksums = unknown(weights)
+    weighed = weigh(weights, checksums)
     return CheckpointHeader(
         format="torch_dcp",
         epoch=facts.epoch,
         global_step=facts.global_step,
         scalars=counts,
         tensors=weighed.tensors,
-        checksums=weighed.checksums,
+        checksums=checksums,
         weights=weighed.weights if weights else None,
         weights_prefix=weighed.prefix,
         storage_bytes=sum(sizes[name] for name in {name for name, _ in parts.values()}),

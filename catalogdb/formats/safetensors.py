@@ -69,7 +69,8 @@ def read_layout(source: ByteSource) -> Layout:
 def read_safetensors(source: ByteSource) -> CheckpointHeader:
     """What a safetensors file says about itself. Raises CutShort, Refused and OSError."""
     tensors, spans, metadata = read_layout(source)
-    weighed = weigh(tensors, unknown)
+    checksums = unknown(tensors)
+    weighed = weigh(tensors, checksums)
     counts, params = _read_metadata(metadata)
     size = sum([span.size for span in spans.values()])
     return CheckpointHeader(
@@ -78,7 +79,7 @@ def read_safetensors(source: ByteSource) -> CheckpointHeader:
         global_step=counts.get("global_step"),
         hyper_parameters=params,
         tensors=weighed.tensors,
-        checksums=weighed.checksums,
+        checksums=checksums,
         weights=weighed.weights if tensors else None,
         weights_prefix=weighed.prefix,
         weights_bytes=size,

@@ -8,9 +8,9 @@ read, the storages are not: their places follow from the keys and from the sizes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from catalogdb.formats.container import Spans
+from catalogdb.formats.container import Spans, Stored
 from catalogdb.formats.pickle_reader import as_storage
 from catalogdb.formats.pickle_stream import PickleStream
 from catalogdb.formats.pickle_values import GlobalRef
@@ -76,14 +76,14 @@ class TorchLegacy:
         if at > self._source.size:
             raise CutShort(f"the storages need {at} bytes, the file holds {self._source.size}")
 
-    def checksums(self, tensors: Mapping[str, Tensor]) -> tuple[int | None, ...]:
-        return self._spans.check(tensors)
+    def stored(self, tensors: Mapping[str, Tensor]) -> Stored:
+        return self._spans.stored(tensors)
 
     def number(self, ref: TensorRef) -> bool | int | float | None:
         return self._spans.number(ref)
 
-    def storage_bytes(self, keys: Iterable[str] | None = None) -> int:
-        return self._spans.storage_bytes(keys)
+    def storage_bytes(self) -> int:
+        return self._spans.storage_bytes()
 
     @property
     def spans(self) -> Spans:
@@ -121,13 +121,13 @@ class BarePickle:
             raise Foreign("a pickle, but not of a dict")
         return checkpoint
 
-    def checksums(self, tensors: Mapping[str, Tensor]) -> tuple[int | None, ...]:
-        return self._spans.check(tensors)
+    def stored(self, tensors: Mapping[str, Tensor]) -> Stored:
+        return self._spans.stored(tensors)
 
     def number(self, ref: TensorRef) -> bool | int | float | None:
         return None
 
-    def storage_bytes(self, keys: Iterable[str] | None = None) -> int:
+    def storage_bytes(self) -> int:
         return 0
 
     @property

@@ -10,9 +10,9 @@ whose persistent ids are those keys, or ``(class, file, source)``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from catalogdb.formats.container import Span, Spans
+from catalogdb.formats.container import Span, Spans, Stored
 from catalogdb.formats.pickle_machine import PERSISTENT
 from catalogdb.formats.pickle_stream import PickleStream
 from catalogdb.formats.pickle_values import Stub
@@ -57,14 +57,14 @@ class TorchTar:
         except CutShort as error:  # the tar was whole, so the file wasn't cut: a member lies
             raise Refused(str(error)) from None
 
-    def checksums(self, tensors: Mapping[str, Tensor]) -> tuple[int | None, ...]:
-        return self._spans.check(tensors)
+    def stored(self, tensors: Mapping[str, Tensor]) -> Stored:
+        return self._spans.stored(tensors)
 
     def number(self, ref: TensorRef) -> bool | int | float | None:
         return self._spans.number(ref)
 
-    def storage_bytes(self, keys: Iterable[str] | None = None) -> int:
-        return self._spans.storage_bytes(keys)
+    def storage_bytes(self) -> int:
+        return self._spans.storage_bytes()
 
     @property
     def spans(self) -> Spans:

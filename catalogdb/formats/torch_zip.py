@@ -6,9 +6,9 @@ zip's directory, ``data.pkl`` and those storages of at most SMALL_STORAGE bytes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from catalogdb.formats.container import MAX_STORAGES_READ, SMALL_STORAGE, decode_number
+from catalogdb.formats.container import MAX_STORAGES_READ, SMALL_STORAGE, Stored, decode_number
 from catalogdb.formats.pickle_reader import read_pickle
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused, over
 from catalogdb.formats.tensors import ITEM_SIZES, Tensor, TensorRef, describe
@@ -52,12 +52,13 @@ class TorchZip:
         except CutShort as error:  # the directory was whole, so the file wasn't cut: the entry lies
             raise Refused(str(error)) from error
 
-    def checksums(self, tensors: Mapping[str, Tensor]) -> tuple[int | None, ...]:
-        """The CRC-32 of each tensor's storage; None where it isn't known (``set_crc32_options(False)`` writes 0).
+    def stored(self, tensors: Mapping[str, Tensor]) -> Stored:
+        """A checksum is None where it isn't known (``set_crc32_options(False)`` writes 0).
 
         Refused where a storage isn't in the zip, or is smaller than the tensor.
         """
         found: list[int | None] = []
+        sizes: dict[str, int] = {}
         look_up, prefix, widths = self._directory.record, self._data, ITEM_SIZES
         for name, (dtype, _, _, _, key, _, extent) in tensors.items():
             if key is None:
@@ -70,7 +71,8 @@ class TorchZip:
             if extent * widths.get(dtype, 0) > size:
                 raise Refused(f"the tensor {name[:80]!r} is larger than its storage")
             found.append(crc if crc or not size else None)
-        return tuple(found)
+            sizes[key] = size
+        return Stored(tuple(found), sum(sizes.values()))
 
     def number(self, ref: TensorRef) -> bool | int | float | None:
         """The number in a tensor of one element, if its storage is small; else None."""
@@ -80,10 +82,8 @@ class TorchZip:
         storage = self._storage(tensor.key)
         return None if storage is None else decode_number(tensor, storage, big_endian=self._is_big_endian())
 
-    def storage_bytes(self, keys: Iterable[str] | None = None) -> int:
-        if keys is None:
-            return self._directory.size_below(self._data)
-        return self._directory.size_of([self._data + key for key in keys])
+    def storage_bytes(self) -> int:
+        return self._directory.size_below(self._data)
 
     def storage(self, key: str) -> Entry | None:
         """The entry of a storage, for who wants to read it whole."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -30,11 +30,10 @@ _new_tuple = tuple.__new__
 
 
 class Weighed(NamedTuple):
-    """The tensors in their order, what they add up to, and by tensor the checksum of its storage, where known."""
+    """The tensors in their order, what they add up to, and what wraps all their names."""
 
     tensors: tuple[TensorInfo, ...]
     weights: Weights
-    checksums: tuple[int | None, ...]
     prefix: str | None
 
 
@@ -95,8 +94,8 @@ def unknown(tensors: Mapping[str, Tensor]) -> Checksums:
     return (None,) * len(tensors)
 
 
-def weigh(tensors: Mapping[str, Tensor], read_checksums: Callable[[Mapping[str, Tensor]], Checksums]) -> Weighed:
-    """What is known about ``tensors``. ``read_checksums`` gives that of each one's storage, where known.
+def weigh(tensors: Mapping[str, Tensor], checksums: Checksums) -> Weighed:
+    """What is known about ``tensors``; ``checksums`` are those of their storages, where known.
 
     Of tensors that share storage, offset and shape (tied weights) one is counted.
     """
@@ -116,9 +115,8 @@ def weigh(tensors: Mapping[str, Tensor], read_checksums: Callable[[Mapping[str, 
     if total > MAX_NUMBER:
         raise Refused("the tensors have more elements than a file can hold")
     infos = tuple([_new_tuple(TensorInfo, (name, tensor[1], tensor[0])) for name, tensor in tensors.items()])
-    checksums = read_checksums(tensors)
     weights = Weights(total, len(tensors), dtypes, fingerprint(tensors, checksums))
-    return Weighed(infos, weights, checksums, _prefix(tensors))
+    return Weighed(infos, weights, _prefix(tensors))
 
 
 def fingerprint(tensors: Mapping[str, Tensor], checksums: Checksums) -> str | None:

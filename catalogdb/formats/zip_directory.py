@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, KeysView
+from collections.abc import Iterator, KeysView
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -74,10 +74,6 @@ class Directory:
             return None
         _, flags, method, crc, stored, size, _, _, _, header_at = record
         return Entry(name, flags, method, crc, stored, size, header_at)
-
-    def size_of(self, names: Iterable[str]) -> int:
-        """The sizes of those of these entries that are there, in sum."""
-        return sum([record[SIZE] for record in map(self._records.get, names) if record is not None])
 
     def size_below(self, prefix: str) -> int:
         """The sizes of all entries whose names begin with ``prefix``, in sum."""
