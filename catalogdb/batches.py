@@ -26,7 +26,7 @@ BATCH_SECONDS = 1.0
 ENOUGH_RUNS = 200
 """Runs that W&B is asked for together: a question takes as long for many."""
 
-FIRST_RUNS = 100
+FIRST_RUNS = 50
 """The same for the first question: until it's answered there is nothing to write."""
 
 ASKING_SECONDS = 10.0

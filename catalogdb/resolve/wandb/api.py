@@ -1,4 +1,5 @@
-"""Many runs of one project in one question, and the history rows that their checkpoints need in a second one.
+"""Many runs of one project in one question, and the history rows that their checkpoints need in a second one, unless
+they could be guessed.
 
 ``name`` is a run's id. ``sampledHistory`` gives rows of the asked keys alone, evenly spaced where there are more than
 ``samples``: it serves to find a row's W&B step, and only as long as it holds all rows. The row itself then comes from
@@ -15,6 +16,7 @@ from typing import Any
 from catalogdb.records import HistoryNeed, HistoryRow
 from catalogdb.resolve.wandb.answers import items, mapping, text_object
 from catalogdb.resolve.wandb.client import ApiError, Client, TooMuch
+from catalogdb.resolve.wandb.likely import LikelySteps, fields_of, rows_in
 from catalogdb.resolve.wandb.metrics import as_step, validation_key
 from catalogdb.resolve.wandb.rows import RowQuestions
 from catalogdb.resolve.wandb.run_file import AXIS
@@ -35,16 +37,16 @@ MAX_NARROWINGS = 4
 RUN_FIELDS = (
     "name displayName state config summaryMetrics historyLineCount tags group jobType sweepName createdAt heartbeatAt"
 )
-RUNS = f"""
+RUNS = """
 query CatalogRuns($entity: String, $project: String!, $filters: JSONString, $first: Int, $after: String,
-                  $specs: [JSONString!]!) {{
-  project(name: $project, entityName: $entity) {{
-    runs(filters: $filters, first: $first, after: $after) {{
-      edges {{ node {{ {RUN_FIELDS} sampledHistory(specs: $specs) }} }}
-      pageInfo {{ endCursor hasNextPage }}
-    }}
-  }}
-}}
+                  $specs: [JSONString!]!) {
+  project(name: $project, entityName: $entity) {
+    runs(filters: $filters, first: $first, after: $after) {
+      edges { node { FIELDS } }
+      pageInfo { endCursor hasNextPage }
+    }
+  }
+}
 """
 VIEWER = "query CatalogViewer { viewer { entity } }"
 
@@ -76,9 +78,10 @@ def default_entity(client: Client) -> str | None:
 
 
 def fetch_runs(
-    client: Client, entity: str, project: str, needs: Mapping[str, Sequence[HistoryNeed]]
+    client: Client, likely: LikelySteps, entity: str, project: str, needs: Mapping[str, Sequence[HistoryNeed]]
 ) -> dict[str, FetchedRun]:
-    """The runs of a project by id, as far as it has them, with the rows they need. ``needs`` maps ids to needs.
+    """The runs of a project by id, as far as it has them, with the rows they need. ``needs`` maps ids to needs,
+    ``likely`` is what was learned of the project before.
 
     A need with an empty key means the run's own validation key. Raises ApiError, ServerDown among them.
     """
@@ -86,16 +89,17 @@ def fetch_runs(
     ids = sorted(needs)
     for start in range(0, len(ids), MAX_IDS):
         some = ids[start : start + MAX_IDS]
-        found.update(_fetch(client, entity, project, {run_id: needs[run_id] for run_id in some}))
+        found.update(_fetch(client, likely, entity, project, {run_id: needs[run_id] for run_id in some}))
     return found
 
 
 def _fetch(
-    client: Client, entity: str, project: str, needs: Mapping[str, Sequence[HistoryNeed]]
+    client: Client, likely: LikelySteps, entity: str, project: str, needs: Mapping[str, Sequence[HistoryNeed]]
 ) -> dict[str, FetchedRun]:
     """Halves a question that the server, or our own bound, finds too big."""
+    guessed = likely.now()
     try:
-        nodes, keys = _list_runs(client, entity, project, needs)
+        nodes, keys = _list_runs(client, entity, project, needs, guessed)
     except TooMuch:
         if len(needs) == 1:
             raise
@@ -104,17 +108,22 @@ def _fetch(
         return {
             run_id: run
             for half in halves
-            for run_id, run in _fetch(client, entity, project, {run_id: needs[run_id] for run_id in half}).items()
+            for run_id, run in _fetch(
+                client, likely, entity, project, {run_id: needs[run_id] for run_id in half}
+            ).items()
         }
     runs = {run_id: _Run(run_id, node, keys, needs[run_id]) for run_id, node in nodes.items()}
     questions = RowQuestions(client, entity, project)
     _complete(questions, runs)
-    rows = questions.rows({run_id: run.steps() for run_id, run in runs.items()})
-    return {run_id: run.fetched(rows.get(run_id, {})) for run_id, run in runs.items()}
+    wanted = {run_id: run.steps() for run_id, run in runs.items()}
+    likely.learn(wanted.values())
+    there = {run_id: rows_in(nodes[run_id], guessed) for run_id in runs}
+    rows = questions.rows({run_id: steps - there[run_id].keys() for run_id, steps in wanted.items()})
+    return {run_id: run.fetched({**there[run_id], **rows.get(run_id, {})}) for run_id, run in runs.items()}
 
 
 def _list_runs(
-    client: Client, entity: str, project: str, needs: Mapping[str, Sequence[HistoryNeed]]
+    client: Client, entity: str, project: str, needs: Mapping[str, Sequence[HistoryNeed]], steps: Sequence[int]
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     keys = sorted({need.key for some in needs.values() for need in some if need.key})[:MAX_KEYS]
     variables: dict[str, Any] = {
@@ -124,10 +133,11 @@ def _list_runs(
         "specs": [_spec(key) for key in keys],
         "first": len(needs),
     }
+    query = RUNS.replace("FIELDS", f"{RUN_FIELDS} sampledHistory(specs: $specs) {fields_of(steps)}")
     nodes: dict[str, dict[str, Any]] = {}
     cursors: set[str] = set()
     for _ in range(MAX_PAGES):
-        page = client.post(RUNS, variables).get("project")
+        page = client.post(query, variables).get("project")
         if page is None:
             break
         runs = mapping(mapping(page).get("runs"))

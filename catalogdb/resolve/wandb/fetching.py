@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from catalogdb.records import CachedRun, HistoryNeed, Problem, RunFile, RunKey
 from catalogdb.resolve.wandb.api import FetchedRun, default_entity, fetch_runs
 from catalogdb.resolve.wandb.client import ApiError, Client, ServerDown
+from catalogdb.resolve.wandb.likely import LikelySteps
 
 T = TypeVar("T")
 
@@ -62,6 +63,7 @@ class Fetcher:
         self._entity: str | None = None
         self._entity_asked = False
         self._told = False
+        self._likely: defaultdict[tuple[str, str], LikelySteps] = defaultdict(LikelySteps)
         self._knowing_entity = threading.Lock()
         self._asked_for: set[RunKey] = set()
         self._ended = threading.Condition()
@@ -169,7 +171,7 @@ class Fetcher:
         fetched: dict[RunKey, CachedRun] = {}
         for start in range(0, len(projects), PARALLEL):
             batch = projects[start : start + PARALLEL]
-            calls = [partial(fetch_runs, self._client, *place, runs) for place, runs in batch]
+            calls = [partial(fetch_runs, self._client, self._likely[place], *place, runs) for place, runs in batch]
             made: list[CachedRun] = []
             for (place, runs), result in zip(batch, self._beside(calls), strict=True):
                 made.extend(self._made(*place, runs, result))

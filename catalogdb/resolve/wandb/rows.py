@@ -57,7 +57,7 @@ class RowQuestions:
                 by_step.setdefault(step, []).append(run_id)
             listed = {step: ids for step, ids in by_step.items() if len(ids) >= many}
             single = [(run_id, step) for run_id, step in some if step not in listed]
-            fields = [(run_id, _history(step)) for run_id, step in single]
+            fields = [(run_id, history(step)) for run_id, step in single]
             lists = [_listed(step, len(ids)) for step, ids in listed.items()]
             filters = {f"s{step}": json.dumps({"name": {"$in": ids}}) for step, ids in listed.items()}
             answer = self._ask([*lists, *_aliased(fields)], filters)
@@ -68,10 +68,9 @@ class RowQuestions:
                     given.append(((str(node.get("name")), step), node.get("history")))
             for (run_id, step), rows in given:
                 answered.add((run_id, step))
-                for text in items(rows):
-                    row = text_object(text)
-                    if row and as_step(row.get("_step")) == step:
-                        found.setdefault(run_id, {})[step] = row
+                row = take_row(rows, step)
+                if row is not None:
+                    found.setdefault(run_id, {})[step] = row
         return answered
 
     def _ask(self, fields: Sequence[str], filters: Mapping[str, str]) -> Mapping[str, Any]:
@@ -84,12 +83,19 @@ class RowQuestions:
         return mapping(self._client.post(query, {**self._place, **filters}).get("project"))
 
 
-def _history(step: int) -> str:
+def history(step: int) -> str:
+    """The field that is a run's row at a step."""
     return f"history(minStep: {step}, maxStep: {step + 1}, samples: 10)"
 
 
+def take_row(answer: Any, step: int) -> Mapping[str, Any] | None:
+    """The row out of such a field; None where there is none."""
+    rows = [row for row in map(text_object, items(answer)) if as_step(row.get("_step")) == step]
+    return rows[-1] if rows else None
+
+
 def _listed(step: int, runs: int) -> str:
-    return f"s{step}: runs(filters: $s{step}, first: {runs}) {{ edges {{ node {{ name {_history(step)} }} }} }}"
+    return f"s{step}: runs(filters: $s{step}, first: {runs}) {{ edges {{ node {{ name {history(step)} }} }} }}"
 
 
 def _numbered(fields: Sequence[tuple[str, str]]) -> dict[str, list[int]]:
