@@ -10,7 +10,7 @@ Sources: ``lightning/pytorch/callbacks/model_checkpoint.py``, ``…/loops/traini
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Position, Seen, event_files, run_of
 from catalogdb.layouts.names import counters
@@ -19,10 +19,13 @@ from catalogdb.records import CheckpointHeader
 
 METRICS = "metrics.csv"
 HPARAMS = "hparams.yaml"
-LOGGERS = ("csv", "csv_logs", "lightning_logs", "tensorboard", "tb_logs")
+LOGGERS = ("csv", "csv_logs", "lightning_logs", "tensorboard", "tb_logs", "tb", "logs", "runs")
 """Folders of loggers beside ``checkpoints`` where the latter was given a place of its own."""
 
 VERSION = re.compile(r"version_\d+")
+MAX_VERSIONS = 16
+"""Where a logger has more beside one ``checkpoints``, none is looked into."""
+
 VERSION_NUMBER = re.compile(r"(\d{1,4})\.(\d{1,4})", re.ASCII)
 
 
@@ -40,10 +43,11 @@ class Lightning(Habits):
     def depends(self, folder: Listing) -> Iterator[Dependency]:
         run = run_of(folder)
         places = [run, *_loggers(run)] if run is not folder else [run]
-        tables = [place for place in places if METRICS in place.files]
+        logs = [*places, *_versions(run)] if run is not folder else places
+        tables = [place for place in logs if METRICS in place.files]
         for place in tables:
             yield Dependency("metrics", place, METRICS)
-        for place in () if tables else places:
+        for place in () if tables else logs:
             for name in event_files(place):
                 yield Dependency("metrics", place, name)
         for place in places:
@@ -83,14 +87,41 @@ def is_before(version: str | None, major: int, minor: int) -> bool:
 
 
 def _loggers(run: Listing) -> Iterator[Listing]:
-    """The folders where a logger of this run writes: with several versions there, it can't be told which is its."""
+    """The folders where a logger of this run writes, where it has one version, or none."""
     for name in LOGGERS:
         logger = run.inside(name) if name in run.folders else None
         if logger is None:
             continue
-        versions = [each for each in logger.folders if VERSION.fullmatch(each)]
+        versions = _versions_in(logger)
         inner = logger.inside(versions[0]) if len(versions) == 1 else None
         if inner is not None:
             yield inner
         elif not versions:
             yield logger
+
+
+def _versions(run: Listing) -> Iterator[Listing]:
+    """The folders of several versions: of a training that went on, or of others (``rivals_among``)."""
+    for name in LOGGERS:
+        logger = run.inside(name) if name in run.folders else None
+        versions = _versions_in(logger) if logger is not None else []
+        for version in versions if 1 < len(versions) <= MAX_VERSIONS else ():
+            inner = logger.inside(version) if logger is not None else None
+            if inner is not None:
+                yield inner
+
+
+def _versions_in(logger: Listing) -> list[str]:
+    return [each for each in logger.folders if VERSION.fullmatch(each)]
+
+
+def rivals_among(paths: Iterable[str]) -> frozenset[str]:
+    """The metrics files that are of several versions beside one ``checkpoints``: where a training went on, or began
+    anew, the checkpoint itself has to tell which of them is its."""
+    versions: dict[str, dict[str, list[str]]] = {}
+    for path in paths:
+        logger, _, version = path.rpartition("/")[0].rpartition("/")
+        if VERSION.fullmatch(version):
+            versions.setdefault(logger, {}).setdefault(version, []).append(path)
+    several = [found for found in versions.values() if len(found) > 1]
+    return frozenset(path for found in several for files in found.values() for path in files)

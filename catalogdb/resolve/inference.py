@@ -11,7 +11,7 @@ from catalogdb.errors import ResolverError
 from catalogdb.layouts import Monitor, Position
 from catalogdb.layouts.base import run_folder
 from catalogdb.layouts.hugging_face import STATE
-from catalogdb.layouts.lightning import is_before
+from catalogdb.layouts.lightning import is_before, rivals_among
 from catalogdb.layouts.names import as_logged, counters, metrics_in, name_below
 from catalogdb.records import (
     Candidate,
@@ -107,12 +107,14 @@ class InferenceResolver:
         problems: list[Problem],
     ) -> dict[str, Value]:
         """``metrics`` with what metrics files have on the very step. Where two files differ, neither counts: they are
-        of two trainings. A row that differs from what the checkpoint states itself is another checkpoint's."""
+        of two trainings. A row that differs from what the checkpoint states itself is another checkpoint's, and one of
+        several versions has to have what it states."""
         folder = candidate.path.rpartition("/")[0]
         embedded = self._embedded.finding(candidate, header)
         own = metrics if embedded is None else {**metrics, **embedded.metrics}
         on_step: dict[str, Value] = {}
         twofold: dict[str, str] = {}
+        rivals = rivals_among(source.path for source in candidate.sources if source.role == "metrics")
         for source, found in self._beside.metrics(candidate, position):
             if isinstance(found, Problem):
                 problems.append(found)
@@ -126,6 +128,8 @@ class InferenceResolver:
                 for name, number in found.row.items()
             }
             differing = disagreements(own, row)
+            if source.path in rivals and (differing or own.keys().isdisjoint(row)):
+                continue
             if differing:
                 name = differing[0][0]
                 reason = f"{difference(name, own[name], row[name])}, whose row is another checkpoint's"

@@ -136,6 +136,32 @@ def wandb_logger(root: Path) -> Tree:
     return Tree(facts, f"ocr/ab12cd34/checkpoints/{name}", (str(events.relative_to(root)),), others, {"lr": 0.1})
 
 
+def resumed(root: Path) -> Tree:
+    """A training that went on in ``version_1``, and wrote a step anew; TensorBoard's logger in ``tb``."""
+    facts = {}
+    run = root / "resumed"
+    for version, epochs, offset in ((0, range(3), 0.0), (1, range(2, 5), 0.25)):
+        with SummaryWriter(str(run / "tb" / f"version_{version}"), filename_suffix=str(version)) as writer:
+            for epoch in epochs:
+                for tag, value in (("epoch", epoch), ("val/loss", 0.5 + offset), ("val/acc", epoch / 8 + offset)):
+                    writer.add_scalar(tag, value, epoch * 10 + 9)
+        text(run / "tb" / f"version_{version}" / "hparams.yaml", f"width: {version}\n")
+        for epoch in epochs:
+            step, acc = (epoch + 1) * 10, epoch / 8 + offset
+            path = f"resumed/checkpoints/{epoch=}-{step=}{'-v1' if (version, epoch) == (1, 2) else ''}.ckpt"
+            save(root / path, lightning(epoch, step, callbacks=keeping(f"/gone/{path}", "val/acc", "max", acc)))
+            others = {"monitor": "val/acc", "monitor_mode": "max"}
+            facts[path] = Fact(epoch, step, {"val/acc": acc, "val/loss": 0.5 + offset}, others=others)
+    grows = tuple(str(path.relative_to(root)) for path in sorted(run.glob("tb/*/events*")))
+    return Tree(facts, path, grows, {"exp_name": "resumed"}, {"lr": 0.1})
+
+
+def keeping(path: str, monitor: str, mode: str, score: float) -> dict[str, Any]:
+    key = f"ModelCheckpoint{{'monitor': '{monitor}', 'mode': '{mode}', 'every_n_train_steps': 0}}"
+    kept = {path: torch.tensor(score)}
+    return {key: {"monitor": monitor, "best_k_models": kept, "current_score": torch.tensor(score), "dirpath": "/gone"}}
+
+
 def two_metrics_with_slashes(root: Path) -> Tree:
     """``{epoch}-{val/loss:.2f}-{val/acc:.2f}`` made a folder in a folder."""
     facts = {}
@@ -482,6 +508,7 @@ BUILT: dict[str, Callable[[Path], Tree]] = {
         lightning_logs,
         old_lightning,
         wandb_logger,
+        resumed,
         two_metrics_with_slashes,
         hydra,
         timm,
