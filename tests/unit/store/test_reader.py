@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from catalogdb.errors import DatabaseError, QueryError
-from catalogdb.records import Weights
+from catalogdb.records import FIELD_NAMES, Weights
 from catalogdb.store import regex
 from catalogdb.store.engine import ReadingConnection, make_engine, parse_url
 from catalogdb.store.migrate import open_schema
@@ -55,6 +55,18 @@ def test_load_gives_whole_checkpoints(reader: Reader) -> None:
     assert found.tags == {"production": None, "stage": "prod"}
     assert (found.aliases, found.note, found.problems) == (("champion",), "good one", ())
     assert found.wandb_run_id is None
+
+
+def test_load_mixes_up_no_fields(tmp_path: Path) -> None:
+    known: dict[str, object] = {name: f"the {name}" for name in FIELD_NAMES}
+    with closing(empty_database(tmp_path)) as connection:
+        Filler(connection).add(
+            [Row(1, "/data/a.ckpt", fields=known, note="the note", tags={"kept": None}, aliases=["b"])]
+        )
+        (found,) = Reader(connection).load([1])
+    assert {name: getattr(found, name) for name in FIELD_NAMES} == {**known, "config_path": "/data/the config_path"}
+    assert (found.note, found.tags, found.aliases, found.problems) == ("the note", {"kept": None}, ("b",), ())
+    assert (found.metrics, found.params, found.weights, found.link_target) == ({}, {}, None, None)
 
 
 def test_load_says_where_each_value_comes_from(reader: Reader) -> None:
