@@ -7,6 +7,7 @@ What was logged by the validation before the file's save is the file's; all else
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -29,9 +30,15 @@ from catalogdb.records import (
     Values,
 )
 from catalogdb.resolve.params import flatten
+from catalogdb.resolve.wandb.local_run import LAST_LOGGED
 from catalogdb.resolve.wandb.metrics import as_number, as_step, numbers_of, validation_key
 from catalogdb.resolve.wandb.reference import CONFIRMING
 from catalogdb.resolve.wandb.run_file import AXIS
+
+EXTREMES = frozenset({"best", "max", "min"})
+"""Words in the names of values that are of the run by their nature."""
+
+WORD = re.compile(r"[a-z]+")
 
 SAME = 1e-6
 """Scores pass through 32 bits."""
@@ -183,6 +190,7 @@ class RunKnowledge:
         shape = Shape(tuple(params), (origin,) * len(params))
         self.params = (ParamGroup(Values(shape, tuple(params.values()))),) if params else ()
         self.summary = dict(numbers_of(run.summary))
+        self._own = frozenset(_of_the_last_step(self.summary, run.attributes.get(LAST_LOGGED)))
         self._ended = run.state not in (None, "running", "pending", "preempting")
 
     def finding(self, question: RunQuestion, ref: RunRef, joined: Joined, path: str) -> Finding:
@@ -199,9 +207,11 @@ class RunKnowledge:
             saved_at = _moment(row.values.get("_timestamp")) if joined.exact else None
             if saved_at is not None:
                 fields["created_at"] = Value(saved_at, origin)
-        origin = self._origin("summary", "checkpoint" if self.is_last(question, joined) else "run")
+        of_run = self._origin("summary", "run")
+        own = self._own if self.is_last(question, joined) else frozenset()
+        of_file = self._origin("summary", "checkpoint")
         metrics.update(
-            (name, Value(number, origin))
+            (name, Value(number, of_file if name in own else of_run))
             for name, number in self.summary.items()
             if name not in metrics and name not in joined.unsure
         )
@@ -230,6 +240,20 @@ class RunKnowledge:
 
     def _origin(self, key: str, scope: Scope) -> Origin:
         return Origin("wandb", "wandb", self.path, key, scope)
+
+
+def _of_the_last_step(summary: Mapping[str, float], logged: Mapping[str, Any] | None) -> Iterator[str]:
+    """Names in a summary that were logged with the run's last step, as far as its history is at hand (``logged``).
+
+    Others were set by hand, or are aggregates (``define_metric``), or values of an earlier step.
+    """
+    last = None if logged is None else dict(numbers_of(logged))
+    for name, number in summary.items():
+        if last is None:
+            if EXTREMES.isdisjoint(WORD.findall(name.lower())):
+                yield name
+        elif name in last and (last[name] == number or math.isnan(last[name])):
+            yield name
 
 
 def _plain_config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,9 @@ from catalogdb.resolve.wandb.record_log import NotARecordLog
 from catalogdb.resolve.wandb.run_file import continues, read_run_file, values_of
 from catalogdb.resolve.wandb.run_folders import RunFolder
 
+LAST_LOGGED = "last_logged"
+"""Attribute of a run from its folders: what it logged under its last step."""
+
 Whose = tuple[str, str]
 """Entity and project, each empty where nobody says."""
 
@@ -94,7 +97,7 @@ def read_local_run(
         state=state,
         config=config,
         summary=summary,
-        attributes=_attributes(told),
+        attributes={**_attributes(told), **({LAST_LOGGED: values_of(last["last"][1])} if "last" in last else {})},
         history={need: _latest(found) for need, found in rows.items()},
     )
     complete = last.get("exit") is not None

@@ -10,6 +10,7 @@ import json
 import os
 from base64 import b64decode, b64encode
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -30,6 +31,12 @@ MAX_VALUES = 16_384
 
 MAX_TEXT = 1 << 20
 """Of one value: longer ones (tables, media) are left out."""
+
+MAX_LAST = 32
+"""Rows at the end that are looked through for those of the last step."""
+
+MAX_NUMBER = 64
+"""Characters of a number."""
 
 _AXIS_MARK = mark_of([AXIS]) or b""
 _HISTORY, _SUMMARY, _CONFIG, _RUN, _EXIT = 2, 3, 5, 17, 18
@@ -72,7 +79,7 @@ def continues(known: RunFile, file: RunFile) -> bool:
 def _grew(known: RunFile, stamp: Stamp) -> bool:
     """Whether it's the log that was known; one that an earlier version read is none."""
     same = known.stamp.inode == stamp.inode and known.stamp.size <= stamp.size
-    return same and known.read_to > 0 and "went_back" in known.content
+    return same and known.read_to > 0 and "last" in known.content
 
 
 def _can_go_on(known: RunFile, stamp: Stamp, needs: Collection[HistoryNeed]) -> bool:
@@ -91,6 +98,8 @@ class _Reading:
         self._summary: Texts = {}
         self._exit: int | None = None
         self._went_back = False
+        self._recent: deque[bytes] = deque(maxlen=MAX_LAST)
+        self._last: tuple[str | None, Texts] = None, {}
         self._needs = list(needs)
         self._steps: dict[str, list[int]] = {}
         for need in sorted(set(needs), key=lambda need: need.at):
@@ -104,6 +113,7 @@ class _Reading:
         self._summary = dict(content["summary"])
         self._exit = content["exit"]
         self._went_back = content["went_back"]
+        self._last = tuple(content["last"])
         for key, rows in content["tail"].items():
             self._tail[key] = [(at, b64decode(data)) for at, data in rows]
             for row in self._tail[key]:
@@ -111,7 +121,7 @@ class _Reading:
 
     def content(self) -> dict[str, Any]:
         """``tail`` has the last rows of each key that was ever needed: where a later reading of the file goes on.
-        ``went_back``: training went over a step again.
+        ``went_back``: training went over a step again. ``last``: the last step that was logged under, and what was.
         """
         return {
             "run": self._run,
@@ -119,8 +129,24 @@ class _Reading:
             "summary": self._summary,
             "exit": self._exit,
             "went_back": self._went_back,
+            "last": self._last_logged(),
             "tail": {key: [(at, b64encode(data).decode()) for at, data in rows] for key, rows in self._tail.items()},
         }
+
+    def _last_logged(self) -> tuple[str | None, Texts]:
+        step, logged = None, Texts()
+        for data in reversed(self._recent):
+            texts = _texts(data)
+            here = texts.get(AXIS) or texts.get("global_step")
+            step = here if step is None else step
+            if here is not None and here != step:
+                return step, logged
+            if here is not None:
+                logged = {**{name: text for name, text in texts.items() if len(text) <= MAX_NUMBER}, **logged}
+        before, earlier = self._last
+        if step is None:
+            return self._last
+        return step, {**earlier, **logged} if step == before else logged
 
     def read(self, file: BinaryIO, start: int, end: int) -> int:
         """Returns the offset behind the last whole record."""
@@ -131,6 +157,7 @@ class _Reading:
             kind = _kind(data)
             if kind == _HISTORY:
                 self._exit = None  # a run that logs hasn't ended
+                self._recent.append(data)
                 for key, mark, name in wanted:
                     if name in data:
                         self._history(data, key, mark)

@@ -10,6 +10,7 @@ import pytest
 
 from catalogdb.records import CachedRun, Finding, HistoryNeed, HistoryRow, RunKey, RunQuestion, RunRef, RunScore
 from catalogdb.resolve.wandb.join import Joined, RunKnowledge, confirms, join, needs_of
+from catalogdb.resolve.wandb.local_run import LAST_LOGGED
 from catalogdb.resolve.wandb.metrics import as_number, as_step, numbers_of, validation_key
 
 KEY = "val/hmean"
@@ -197,6 +198,26 @@ def test_a_loop_of_ones_own_logs_its_own_step(epoch: int | None, step: int, scop
 def test_a_row_counts_before_the_summary() -> None:
     told = run(row(29, 0.5), summary={"trainer/global_step": 29, "epoch": 2, KEY: 0.8})
     assert origins(finding(question(), told))[KEY] == (0.5, "history, trainer/global_step 29", "checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("name", "logged", "scope"),
+    [
+        ("test/recall", None, "checkpoint"),
+        ("best_recall", None, "run"),
+        ("recall.max", None, "run"),
+        ("test/recall", {"test/recall": 0.75}, "checkpoint"),
+        ("test/recall", {"test/recall": 0.5}, "run"),
+        ("test/recall", {}, "run"),
+    ],
+)
+def test_of_the_summary_only_what_was_logged_with_the_last_step_is_the_checkpoints(
+    name: str, logged: dict[str, float] | None, scope: str
+) -> None:
+    """``logged`` is what the run's log has of its last step; None where there is no log."""
+    attributes = {} if logged is None else {LAST_LOGGED: logged}
+    told = run(row(29, 0.5), summary={"trainer/global_step": 29, "epoch": 2, name: 0.75}, attributes=attributes)
+    assert origins(finding(question(), told))[name] == (0.75, "summary", scope)
 
 
 def test_config_and_parameters_are_the_runs() -> None:

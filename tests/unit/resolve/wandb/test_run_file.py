@@ -48,6 +48,9 @@ def test_config_summary_end_and_the_rows_that_are_needed(tmp_path: Path) -> None
     assert values_of(file.content["summary"])[KEY] == 0.75
     assert file.content["exit"] == 0
     assert file.content["run"]["entity"] == "team"
+    step, logged = file.content["last"]
+    last = {KEY: 0.75, "val/loss": 1.0, AXIS: 39, "epoch": 3, "_step": 40}
+    assert (step, values_of(logged)) == ("39", last), "not what is in the summary alone"
     assert file.read_to == path.stat().st_size
 
 
@@ -81,7 +84,7 @@ def test_read_in_pieces_as_it_grows_it_says_the_same(
     grown, answers = read(path, 9, 35, known=known)
     whole, expected = read(path, 9, 35)
     assert answers == expected
-    for name in ("run", "config", "summary", "exit"):
+    for name in ("run", "config", "summary", "exit", "last"):
         assert grown.content[name] == whole.content[name]
 
 
