@@ -140,15 +140,26 @@ class CandidateReader:
         return Reading(candidate, header.state, header.reason, resolution, answers, header)
 
 
+OLDER_NS = 60 * 10**9
+"""How much older than its file a sidecar may be. Some are written before the file, which takes seconds to write."""
+
+
 def _glance(candidate: Candidate, file: OpenedCheckpoint) -> CheckpointHeader | None:
-    """What a glance at the file gives; None where there is nothing to hold it against, or the whole is wanted."""
-    if candidate.is_folder or candidate.source("marker") is not None:
+    """What a glance at the file gives; None where there is nothing to hold it against, or the whole is wanted.
+
+    It is for the loop's progress, which tells the step that a metrics file has its metrics under; and for its own
+    score, where the sidecar is older: a later training, as long as the first one, may have overwritten the file.
+    """
+    if candidate.is_folder or candidate.source("marker") is not None or candidate.source("metrics") is not None:
         return None
+    sidecar = candidate.source("sidecar")
     try:
         header = file.glance()
     except OSError:
         return None
-    if header is None or (header.embedded is None and candidate.source("sidecar") is None):
+    if header is None or header.embedded is not None:
+        return header
+    if sidecar is None or candidate.stamp.mtime_ns - sidecar.stamp.mtime_ns > OLDER_NS:
         return None
     return header
 
