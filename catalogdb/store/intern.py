@@ -7,6 +7,7 @@ import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, TypeVar
 
 from catalogdb.records import Origin, ParamGroup, Scalar, Shape
@@ -16,6 +17,8 @@ V = TypeVar("V")
 
 INT64_MAX = 2**63 - 1
 
+
+_ORIGIN = ", ".join(Origin._fields)
 
 REMEMBERED = 1024
 """Entries a memory may grow to before it starts anew: a large tree's configs needn't all be held."""
@@ -42,30 +45,48 @@ class Interned:
             _remember(self._metric_names, name, self._id_of("metric_names", {"name": name}))
         return self._metric_names[name]
 
-    def origin(self, origin: Origin) -> int:
-        found = self._origins.get(origin)
-        if found is None:
-            found = self._id_of("origins", origin._asdict())
-            _remember(self._origins, origin, found)
-        return found
+    def know_origins(self, shapes: Iterable[Shape]) -> None:
+        """Gives all origins of a batch their ids, in a few statements: what is written of it refers to them."""
+        if len(self._origins) > REMEMBERED:
+            self._origins.clear()
+        distinct = {id(origin): origin for shape in shapes for origin in shape.origins}
+        new = [origin for origin in dict.fromkeys(distinct.values()) if origin not in self._origins]
+        for some in _chunks(new, 100):
+            marks = ", ".join(["(?, ?, ?, ?, ?)"] * len(some))
+            for *columns, number in self._raw.execute(
+                f"SELECT {_ORIGIN}, id FROM origins WHERE ({_ORIGIN}) IN (VALUES {marks})", [*chain(*some)]
+            ):
+                self._origins[Origin(*columns)] = number
+        made = [origin for origin in new if origin not in self._origins]
+        first = self._next_id("origins")
+        self._raw.executemany(
+            f"INSERT INTO origins (id, {_ORIGIN}) VALUES (?, ?, ?, ?, ?, ?)",
+            [(first + place, *origin) for place, origin in enumerate(made)],
+        )
+        self._origins.update((origin, first + place) for place, origin in enumerate(made))
 
     def metric_keys(self, shape: Shape) -> list[tuple[int, int]]:
         """The ids of name and origin of each metric."""
         found = self._metric_keys.get(shape)
         if found is None:
             pairs = zip(shape.names, shape.origins, strict=True)
-            found = [(self.metric_name(name), self.origin(origin)) for name, origin in pairs]
+            found = [(self.metric_name(name), self._origins[origin]) for name, origin in pairs]
             _remember(self._metric_keys, shape, found)
         return found
 
-    def provenance_set(self, shape: Shape) -> int:
-        found = self._provenance.get(shape)
-        if found is None:
-            origins = sorted(zip(shape.names, shape.origins, strict=True))
-            text = json.dumps({field: self.origin(origin) for field, origin in origins})
-            found = self._id_of("provenance_sets", {"digest": _digest(text)}, {"origins": text})
-            _remember(self._provenance, shape, found)
-        return found
+    def provenance_sets(self, wanted: Iterable[Shape]) -> dict[Shape, int]:
+        """The ids of a batch's provenance sets; new ones are written in one statement."""
+        shapes = dict.fromkeys(wanted)
+        found = {shape: self._provenance[shape] for shape in shapes if shape in self._provenance}
+        new = [shape for shape in shapes if shape not in found]
+        texts = {
+            shape: json.dumps({shape.names[at]: self._origins[shape.origins[at]] for at in shape.in_order})
+            for shape in new
+        }
+        ids, _ = self._ids_of("provenance_sets", {shape: _digest(text) for shape, text in texts.items()}, texts)
+        for shape, number in ids.items():
+            _remember(self._provenance, shape, number)
+        return {**found, **ids}
 
     def param_sets(self, wanted: Iterable[tuple[ParamGroup, ...]]) -> dict[tuple[ParamGroup, ...], int]:
         """The ids of a batch's parameter sets; new ones are written, a statement per table."""
@@ -105,24 +126,32 @@ class Interned:
         """The name and the id of the origin of each parameter."""
         found = self._keys_of_params.get(shape)
         if found is None:
-            found = [(name, self.origin(origin)) for name, origin in zip(shape.names, shape.origins, strict=True)]
+            found = [(name, self._origins[origin]) for name, origin in zip(shape.names, shape.origins, strict=True)]
             _remember(self._keys_of_params, shape, found)
         return found
 
-    def _ids_of(self, table: str, digests: Mapping[K, str]) -> tuple[dict[K, int], list[K]]:
-        """Ids of content by its digest, and those that had to be made. The write lock is held: ids are ours to give."""
+    def _ids_of(
+        self, table: str, digests: Mapping[K, str], texts: Mapping[K, str] | None = None
+    ) -> tuple[dict[K, int], list[K]]:
+        """Ids of content by its digest, and those that had to be made, with their ``texts`` where the table has any.
+        The write lock is held: ids are ours to give."""
         known: dict[str, int] = {}
         for some in _chunks(list(digests.values())):
             marks = ", ".join("?" * len(some))
             known.update(self._raw.execute(f"SELECT digest, id FROM {table} WHERE digest IN ({marks})", some))
         made = list({digest: content for content, digest in digests.items() if digest not in known}.values())
-        first = self._raw.execute(f"SELECT coalesce(max(id), 0) + 1 FROM {table}").fetchone()[0]
+        first = self._next_id(table)
         known.update((digests[content], first + place) for place, content in enumerate(made))
-        self._raw.executemany(
-            f"INSERT INTO {table} (id, digest) VALUES (?, ?)",
-            [(known[digests[content]], digests[content]) for content in made],
-        )
+        if texts is None:
+            rows = [(known[digests[content]], digests[content]) for content in made]
+            self._raw.executemany(f"INSERT INTO {table} (id, digest) VALUES (?, ?)", rows)
+        else:
+            told = [(known[digests[content]], digests[content], texts[content]) for content in made]
+            self._raw.executemany(f"INSERT INTO {table} (id, digest, origins) VALUES (?, ?, ?)", told)
         return {content: known[digest] for content, digest in digests.items()}, made
+
+    def _next_id(self, table: str) -> int:
+        return int(self._raw.execute(f"SELECT coalesce(max(id), 0) + 1 FROM {table}").fetchone()[0])
 
     def _id_of(self, table: str, key: Mapping[str, Any], rest: Mapping[str, Any] | None = None) -> int:
         values = {**key, **(rest or {})}
@@ -135,7 +164,7 @@ class Interned:
         return int(known[0])
 
 
-def _chunks(values: list[str], size: int = 500) -> Iterator[list[str]]:
+def _chunks(values: list[V], size: int = 500) -> Iterator[list[V]]:
     return (values[start : start + size] for start in range(0, len(values), size))
 
 

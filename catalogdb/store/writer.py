@@ -106,10 +106,23 @@ class Writer:
             resolved = [each for each in resolved if each[0].candidate.rel_path not in overtaken]
             if not resolved:
                 return
+        fields = [Values.of(resolution.fields) for resolution, _ in resolved]
+        logged = [Values.of(resolution.metrics) for resolution, _ in resolved]
+        shared = {id(resolution.params): resolution.params for resolution, _ in resolved}  # by a run's checkpoints
+        params = [group.values for groups in shared.values() for group in groups]
+        self._interned.know_origins(dict.fromkeys(values.shape for values in (*fields, *logged, *params)))
         param_sets = self._interned.param_sets([resolution.params for resolution, _ in resolved])
+        provenance = self._interned.provenance_sets(values.shape for values in fields)
         rows = [
-            self._row(root_id, resolution, fingerprint, param_sets.get(resolution.params), at)
-            for resolution, fingerprint in resolved
+            self._row(
+                root_id,
+                resolution,
+                stated,
+                fingerprint,
+                (param_sets.get(resolution.params), provenance[stated.shape]),
+                at,
+            )
+            for (resolution, fingerprint), stated in zip(resolved, fields, strict=True)
         ]
         execute(UPSERT, rows)
         paths = [resolution.candidate.rel_path for resolution, _ in resolved]
@@ -121,16 +134,15 @@ class Writer:
         ids |= {path: row.id for path, row in self._there(root_id, [path for path in paths if path not in ids]).items()}
         metrics: list[tuple[Any, ...]] = []
         sources: list[tuple[Any, ...]] = []
-        for resolution, _ in resolved:
+        for (resolution, _), stated, measured in zip(resolved, fields, logged, strict=True):
             candidate = resolution.candidate
             checkpoint_id = ids[candidate.rel_path]
-            fields, logged = Values.of(resolution.fields), Values.of(resolution.metrics)
-            place = fields.shape.places.get("architecture")
-            architecture = None if place is None else fields.content[place]
-            keys = self._interned.metric_keys(logged.shape)
+            place = stated.shape.places.get("architecture")
+            architecture = None if place is None else stated.content[place]
+            keys = self._interned.metric_keys(measured.shape)
             metrics += [
                 (checkpoint_id, name_id, None if isnan(value) else value, origin_id, architecture)
-                for (name_id, origin_id), value in zip(keys, logged.content, strict=True)
+                for (name_id, origin_id), value in zip(keys, measured.content, strict=True)
             ]
             for role, path, stamp in candidate.sources:
                 relative = inside(candidate.root, path)
@@ -208,9 +220,16 @@ class Writer:
             execute("UPDATE roots SET problems = ? WHERE id = ?", (json.dumps(new) if new else None, root_id))
 
     def _row(
-        self, root_id: int, resolution: Resolution, fingerprint: int, param_set_id: int | None, at: str
+        self,
+        root_id: int,
+        resolution: Resolution,
+        fields: Values,
+        fingerprint: int,
+        sets: tuple[int | None, int],
+        at: str,
     ) -> tuple[Any, ...]:
-        candidate, fields, weights = resolution.candidate, Values.of(resolution.fields), resolution.weights
+        """``sets`` are the ids of the parameters and of the fields' origins."""
+        candidate, weights = resolution.candidate, resolution.weights
         stamp = candidate.stamp
         known = (*fields.content, None)
         values = [known[place] for place in self._places(fields.shape)]
@@ -236,8 +255,7 @@ class Writer:
             weights.num_tensors if weights else None,
             json.dumps(dict(weights.dtypes)) if weights else None,
             weights.fingerprint if weights else None,
-            param_set_id,
-            self._interned.provenance_set(fields.shape),
+            *sets,
             json.dumps(texts) if texts else None,
             at,
             resolution.recheck_at,
