@@ -20,6 +20,7 @@ LEVELS = {
     "columnar": 0,
     "settings": 0,
     "limits": 0,
+    "mounts": 0,
     "names": 0,
     "timestamps": 0,
     "config_facts": 1,

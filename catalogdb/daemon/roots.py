@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from catalogdb.daemon.mounts import Mount, mount_of
+from catalogdb.mounts import Mount, mount_of
 
 Identity = tuple[int, int]
 Presence = Literal["there", "away", "another"]

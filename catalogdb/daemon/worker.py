@@ -271,7 +271,7 @@ class Worker:
         """Has a root's events from now on; else it's polled, and said why."""
         if self._observing is None:
             root.polled = "as asked"
-        elif root.mount is not None and root.mount.is_silent:
+        elif root.mount is not None and root.mount.is_remote:
             self._poll(root, f"lies on {root.mount.kind}, where changes by other machines give no events")
         else:
             root.polled = None

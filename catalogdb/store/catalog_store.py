@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from catalogdb.errors import CatalogError, DatabaseError, NetworkFilesystemWarning
+from catalogdb.mounts import mount_of
 from catalogdb.records import Facts, RevisionReport, UpgradeReport
 from catalogdb.store import migrate
 from catalogdb.store.engine import (
@@ -21,7 +22,6 @@ from catalogdb.store.engine import (
     make_engine,
     make_reading_engine,
     may_write,
-    network_filesystem,
     parse_url,
     read_only,
     read_only_snapshot,
@@ -172,15 +172,15 @@ def _rows(rows: Generator[tuple[Any, ...], None, None], opened: ExitStack) -> Ge
 
 
 def make_folder(path: Path) -> None:
-    """The catalog's folder, made where it's missing. Warns of a network filesystem: SQLite's locks don't hold there."""
+    """The catalog's folder, made where it's missing. Warns of a filesystem where SQLite's locks may not hold."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatabaseError(f"{path.parent}: can't be made: {error.strerror}") from error
-    kind = network_filesystem(path.parent)
-    if kind is not None:
+    mount = mount_of(str(path.parent.resolve()))
+    if mount is not None and mount.is_remote:
         warnings.warn(
-            f"{path} lies on {kind}, where SQLite's locks don't hold; keep the catalog on a local disk (--db)",
+            f"{path} lies on {mount.kind}, where SQLite's locks may not hold; keep the catalog on a local disk (--db)",
             NetworkFilesystemWarning,
             stacklevel=4,
         )

@@ -22,9 +22,6 @@ from catalogdb.store.memory import Memory
 from catalogdb.store.regex import Regex
 
 BUSY_TIMEOUT_MS = 30_000
-NETWORK_FILESYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "afs", "beegfs", "ceph", "9p", "fuse.sshfs", "glusterfs"}
-)
 
 IS_FOLDER = "is a folder; give the file that holds the catalog"
 
@@ -224,20 +221,3 @@ def unchecked(connection: Connection) -> Iterator[None]:
         yield
     finally:
         driver_connection(connection).execute("PRAGMA foreign_keys = ON")
-
-
-def network_filesystem(path: Path) -> str | None:
-    """The name of the network filesystem that ``path`` lies on, from Linux's mount table; None when it's local."""
-    try:
-        table = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        return None
-    target = str(path.absolute())
-    best, kind = "", None
-    for line in table.splitlines():
-        left, _, right = line.partition(" - ")
-        mount = left.split()[4].replace("\\040", " ")
-        inside = target == mount or target.startswith(mount.rstrip("/") + "/")
-        if inside and len(mount) >= len(best):
-            best, kind = mount, right.split()[0]
-    return kind if kind in NETWORK_FILESYSTEMS else None

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from catalogdb.errors import DatabaseError
 from catalogdb.records import Candidate, Finding, Origin, ParamGroup, Place, Stamp, State, Tier, Value
 from catalogdb.store.engine import driver_connection
+from catalogdb.store.functions import scalar
 from catalogdb.store.models import checkpoints
 from catalogdb.store.paths import absolute
 from catalogdb.store.writer import now
@@ -337,7 +338,7 @@ class KnownRows:
             if origin_id in origins
         }
         params = {
-            name: Value(_scalar(kind, value), origins[origin_id])
+            name: Value(scalar(kind, value), origins[origin_id])
             for name, kind, value, origin_id in execute(
                 "SELECT p.name, p.type, p.value, p.origin_id FROM param_set_groups g "
                 "JOIN params p ON p.param_group_id = g.param_group_id WHERE g.param_set_id = ?",
@@ -347,16 +348,6 @@ class KnownRows:
         }
         groups = (ParamGroup(params),) if params else ()
         return Finding(fields, metrics, groups) if fields or metrics or params else None
-
-
-def _scalar(kind: str, value: int | float | str | None) -> bool | int | float | str | None:
-    if kind == "bool":
-        return bool(value)
-    if kind == "int" and value is not None:
-        return int(value)
-    if kind == "float" and value is None:
-        return float("nan")
-    return value
 
 
 def _paired(rows: Sequence[tuple[int, str]], candidates: Sequence[Candidate]) -> Iterator[tuple[int, Candidate]]:

@@ -15,9 +15,7 @@ from catalogdb.store.engine import ReadingConnection
 from catalogdb.store.functions import anything, only_reading
 from catalogdb.store.memory import Memory
 from catalogdb.store.rows import Batch
-from catalogdb.store.status import CatalogStatus, RootStatus, WatcherStatus, read_status
-
-__all__ = ["CatalogStatus", "Reader", "RootStatus", "SqlResult", "WatcherStatus"]
+from catalogdb.store.status import CatalogStatus, read_status
 
 T = TypeVar("T")
 BATCH = 500

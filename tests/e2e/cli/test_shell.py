@@ -102,8 +102,8 @@ def test_a_closed_stdout_is_no_crash(shell: Shell) -> None:
 
 def test_a_warning_is_one_line(home: Path) -> None:
     script = (
-        "import sys; from catalogdb.store import catalog_store\n"
-        "catalog_store.network_filesystem = lambda path: 'nfs'\n"
+        "import sys; from catalogdb.mounts import Mount; from catalogdb.store import catalog_store\n"
+        "catalog_store.mount_of = lambda path: Mount('/', 'nfs4', 'server:/export')\n"
         "from catalogdb.cli.main import main; sys.exit(main())"
     )
     (home / "out").mkdir()

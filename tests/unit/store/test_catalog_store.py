@@ -5,12 +5,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from catalogdb import Catalog, CatalogError
 from catalogdb.demo import lay_out
+from catalogdb.errors import NetworkFilesystemWarning
+from catalogdb.mounts import mount_of
+from catalogdb.store import catalog_store
 
 QUESTIONS: dict[str, Callable[[Catalog, Path], object]] = {
     "best": lambda catalog, _: catalog.best("val/hmean"),
@@ -74,3 +78,18 @@ class TestWithoutAName:
 
         with ThreadPoolExecutor(4) as threads:
             assert list(threads.map(work, range(4))) == [20] * 4
+
+
+def test_a_catalog_on_a_network_filesystem_is_warned_of_through_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tests' disk is local: the table of mounts is another one."""
+    table = tmp_path / "mountinfo"
+    table.write_text(
+        f"30 22 0:40 / {tmp_path.resolve()}/mounted rw shared:2 - nfs4 server:/export rw\n", encoding="utf-8"
+    )
+    monkeypatch.setattr(catalog_store, "mount_of", partial(mount_of, table=table))
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "link").symlink_to("mounted")
+    with pytest.warns(NetworkFilesystemWarning, match="link/catalog.db lies on nfs4"):
+        Catalog.open(tmp_path / "link" / "catalog.db").close()

@@ -1,4 +1,4 @@
-"""Which filesystem a folder lies on, and whether its events can be trusted."""
+"""Which filesystem a folder lies on, and whether other machines have a part in it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 MOUNT_TABLE = Path("/proc/self/mountinfo")
 
-SILENT = frozenset(
+REMOTE = frozenset(
     {
         "nfs",
         "nfs4",
@@ -27,7 +27,7 @@ SILENT = frozenset(
         "gfs2",
     }
 )
-"""Filesystems that other machines write to as well: the kernel here hears nothing of it."""
+"""Filesystems that other machines write to as well: the kernel here hears nothing of it, and locks may not hold."""
 
 
 class Mount(NamedTuple):
@@ -38,13 +38,13 @@ class Mount(NamedTuple):
     source: str
 
     @property
-    def is_silent(self) -> bool:
-        """Whether changes may come without an event. FUSE's are remote ones as a rule (sshfs, s3fs, rclone)."""
-        return self.kind in SILENT or self.kind.startswith("fuse.") or self.kind == "fuse"
+    def is_remote(self) -> bool:
+        """FUSE's are as a rule (sshfs, s3fs, rclone)."""
+        return self.kind in REMOTE or self.kind.startswith("fuse.") or self.kind == "fuse"
 
 
 def mount_of(path: str, *, table: Path = MOUNT_TABLE) -> Mount | None:
-    """The filesystem that an absolute path lies on; None where the system doesn't tell."""
+    """The filesystem that an absolute path without links lies on; None where the system doesn't tell."""
     try:
         lines = table.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
