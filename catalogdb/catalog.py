@@ -388,7 +388,8 @@ class Catalog:
 
     def _why_not_found(self, ref: str) -> str:
         if ref.startswith("@"):
-            return f"{ref}: no checkpoint in {self.url} has this alias"
+            file = f"; the file of that name is ./{ref}" if os.path.lexists(ref) else ""
+            return f"{ref}: no checkpoint in {self.url} has this alias{file}"
         if ask.find(self._store, f"@{ref}") is not None:
             return f"{ref}: no such checkpoint in {self.url}; the alias is written @{ref}"
         return f"{ref}: no such checkpoint in {self.url}; scan the folder that holds it"
@@ -477,6 +478,11 @@ class Catalog:
         already stays. What found no checkpoint, or more than one, or says otherwise, is in the report.
         """
         return facts.take_in(self._store, records)
+
+    def hints(self, where: str = "", *, names: Sequence[str] = ()) -> list[str]:
+        """What may be why a filter matched nothing, in a line each: params in it, or among ``names`` (``params.lr``),
+        that no checkpoint has, and paths that aren't absolute. Neither is an error, here as in MLflow."""
+        return ask.find_hints(self._store, where, names)
 
     def metric_names(self) -> list[str]:
         """The names of all metrics, sorted."""

@@ -10,8 +10,9 @@ import click
 
 import catalogdb
 from catalogdb.cli.access import open_existing
-from catalogdb.cli.columns import columns_option, format_option, unique_option, write_checkpoints
+from catalogdb.cli.columns import columns_option, format_option, split_list, unique_option, write_checkpoints
 from catalogdb.cli.completion import fields, metrics
+from catalogdb.cli.hints import filter_errors, say_hints
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.render import visible
 from catalogdb.errors import NotFound
@@ -65,7 +66,7 @@ def command(
       catalogdb best -m val/loss --mode min --per exp_name -w "epoch >= 1" --format table
     """
     wanted = (None if per else 1) if limit is None else limit or None
-    with open_existing(given.settings()) as catalog:
+    with open_existing(given.settings()) as catalog, filter_errors(where):
         ranking, gone = _on_disk(catalog, metric, mode=mode, where=where, limit=wanted, per=per, unique=unique)
         for line in gone:
             given.say(visible(line))
@@ -78,6 +79,8 @@ def command(
             cwd=working_directory(),
         )
         elsewhere = _by_another_name(catalog, metric, where) if ranking.left_out else 0
+        asked = [*([per] if per else []), *split_list(columns or "")]
+        say_hints(given, catalog, "" if ranking.checkpoints else where, names=asked)
     if of_run := [row for row in ranking.checkpoints if row.provenance[f"metrics.{metric}"]["scope"] == "run"]:
         given.say(visible(_known_of_runs(metric, of_run, len(ranking.checkpoints))))
     if ranking.ungrouped is None:

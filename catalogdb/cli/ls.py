@@ -14,6 +14,7 @@ from catalogdb.cli.columns import (
     write_checkpoints,
 )
 from catalogdb.cli.completion import fields
+from catalogdb.cli.hints import filter_errors, say_hints
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.settings import working_directory
 
@@ -64,7 +65,7 @@ def command(
     if limit is None:
         limit = SCREENFUL if style == "table" else 0
     ordering = [order for text in orders for order in split_list(text)]
-    with open_existing(given.settings()) as catalog:
+    with open_existing(given.settings()) as catalog, filter_errors(where):
         rows = catalog.iter_search(where, order_by=ordering, max_results=limit or None, unique=unique)
         asked = [name for name in metrics_in(where, *ordering) if name in catalog.metric_names()]
         shown = write_checkpoints(
@@ -76,6 +77,7 @@ def command(
             cwd=working_directory(),
         )
         total = catalog.count(where, unique=unique) if limit and shown == limit else shown
+        say_hints(given, catalog, "" if shown else where, names=[*ordering, *split_list(columns or "")])
     if total > shown:
         given.say(f"{shown} of {total}; -n 0 shows all")
     if not shown:

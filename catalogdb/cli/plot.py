@@ -10,6 +10,7 @@ import click
 from catalogdb.cli.access import open_existing
 from catalogdb.cli.completion import fields, metrics, paths
 from catalogdb.cli.drawing import draw_file, draw_text
+from catalogdb.cli.hints import filter_errors, say_hints
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.render import write_line
 from catalogdb.errors import UsageError
@@ -58,8 +59,9 @@ def command(
     """
     if output is not None and Path(output).suffix.lower() not in SUFFIXES:
         raise UsageError(f"-o {output}: the name ends with {' or '.join(SUFFIXES)}")
-    with open_existing(given.settings()) as catalog:
+    with open_existing(given.settings()) as catalog, filter_errors(where):
         found = catalog.curves(metric, by=by, x=x, where=where, mode=mode)
+        say_hints(given, catalog, "" if found.curves else where, names=[by] if by else [])
     if found.curves and output is not None:
         draw_file(found, by, Path(output))
     elif found.curves:

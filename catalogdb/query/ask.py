@@ -14,6 +14,7 @@ from catalogdb.errors import UsageError
 from catalogdb.query.columns import parse_columns, read_columns
 from catalogdb.query.compile import compile_count, compile_keys, compile_search
 from catalogdb.query.direction import resolve_mode
+from catalogdb.query.hints import hints
 from catalogdb.query.mongo import from_document
 from catalogdb.query.parse import parse_filter, parse_ident, parse_order
 from catalogdb.query.plan import Ways
@@ -218,6 +219,13 @@ def count(store: Store, question: Question) -> int:
             return len(_found(reader, question))
         names = reader.metric_ids()
         return reader.count(_compiled(reader, question, "count", lambda filter: compile_count(filter, names=names)))
+
+
+def find_hints(store: Store, where: str, names: Sequence[str]) -> list[str]:
+    with store.reader() as reader:
+        metrics = reader.metric_ids()
+        idents = [key.ident for key in parse_order(names, metrics=metrics)]
+        return list(hints(reader, parse_filter(where, metrics=metrics), idents))
 
 
 def metric_names(store: Store) -> list[str]:
