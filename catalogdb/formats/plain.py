@@ -28,6 +28,8 @@ MAX_STRING = 4096
 _NAMESPACES = frozenset({("argparse", "Namespace"), ("types", "SimpleNamespace")})
 _NO_MAPPING: dict[Any, Any] = {}
 _SKIPPED = object()
+_AS_IT_STANDS = frozenset({float, bool, type(None)})
+_MAY_BE_SCALARS = frozenset({str, int, float, bool, TensorRef, Stub})
 
 ReadTensor = Callable[[TensorRef], "bool | int | float | None"]
 
@@ -76,27 +78,29 @@ def flatten(value: object, read_tensor: ReadTensor) -> dict[str, Scalar]:
     root = _inside(value)
     levels = [] if root is None else [("", root)]
     nodes = 0
-    while levels and nodes < MAX_NODES and len(found) < MAX_PARAMS:
+    while levels:
         prefix, (entries, hides) = levels[-1]
-        entry = next(entries, None)
-        if entry is None:
+        for key, value in entries:
+            if nodes >= MAX_NODES or len(found) >= MAX_PARAMS:
+                return found
+            nodes += 1
+            name = prefix + key if type(key) is str else _name(prefix, key)
+            if name is None or len(name) > MAX_NAME or (hides and name.startswith("_", len(prefix))):
+                continue
+            scalar: Any = value if type(value) in _AS_IT_STANDS else _scalar(value, read_tensor)
+            if scalar is not _SKIPPED:
+                found.setdefault(name, scalar)
+                continue
+            below = _inside(value)
+            if below is None:
+                nodes += _add_list(found, name, value, read_tensor)
+                if (named := _class_name(value)) is not None:
+                    found.setdefault(name, named)
+            elif len(levels) < MAX_DEPTH:
+                levels.append((f"{name}.", below))
+                break
+        else:
             levels.pop()
-            continue
-        nodes += 1
-        name = _name(prefix, entry[0])
-        if name is None or (hides and name.startswith("_", len(prefix))):
-            continue
-        scalar = _scalar(entry[1], read_tensor)
-        if scalar is not _SKIPPED:
-            found.setdefault(name, scalar)
-            continue
-        below = _inside(entry[1])
-        if below is None:
-            nodes += _add_list(found, name, entry[1], read_tensor)
-            if (named := _class_name(entry[1])) is not None:
-                found.setdefault(name, named)
-        elif len(levels) < MAX_DEPTH:
-            levels.append((f"{name}.", below))
     return found
 
 
@@ -150,7 +154,7 @@ def top_scalars(mapping: Mapping[Any, Any], read_tensor: ReadTensor) -> dict[str
     """The scalars at the top of a checkpoint, by key; names and tensors of one element included, nulls left out."""
     found: dict[str, Scalar] = {}
     for key, value in islice(mapping.items(), MAX_TOP):
-        if type(key) is str and len(key) <= MAX_NAME and type(value) in (str, int, float, bool, TensorRef, Stub):
+        if type(value) in _MAY_BE_SCALARS and type(key) is str and len(key) <= MAX_NAME:
             scalar = _scalar(value, read_tensor)
             if scalar is not _SKIPPED and scalar is not None:
                 found[key] = scalar
@@ -195,11 +199,8 @@ def _add_list(found: dict[str, Scalar], name: str, value: object, read_tensor: R
 
 
 def _name(prefix: str, key: object) -> str | None:
-    """The dotted name; null and bool keys as Python writes them."""
-    if type(key) not in (str, int, float, bool, type(None)):
-        return None
-    name = f"{prefix}{key}"
-    return name if len(name) <= MAX_NAME else None
+    """The dotted name for a key that is no text; null and bool keys as Python writes them."""
+    return f"{prefix}{key}" if type(key) in (int, float, bool, type(None)) else None
 
 
 def _scalar(value: object, read_tensor: ReadTensor) -> Any:
