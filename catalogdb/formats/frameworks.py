@@ -7,6 +7,7 @@ A framework is named only by keys that no other one writes. A number is taken as
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -19,11 +20,20 @@ from catalogdb.formats.lightning_state import (
     read_progress,
 )
 from catalogdb.formats.plain import ReadTensor, as_count, as_mapping, as_text, flatten, mapping_at
+from catalogdb.formats.tensors import TensorRef
 from catalogdb.records import LoopProgress, MonitorState, Scalar
 
 STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")
 MAX_METRICS = 256
 MAX_METRIC_NAME = 512
+
+OWN_SCORE = re.compile(
+    r"(?:val|valid|validation|eval|test)[_/](?:loss|acc|accuracy|acc1|acc5|top1|top5|error|err|f1|precision|recall|hmean"
+    r"|iou|miou|dice|map|auc|auroc|score|mae|mse|rmse|psnr|ssim|wer|cer|bleu|ppl|perplexity)"
+)
+"""Keys at the top under which loops put this file's scores: ``best_acc1`` is the run's, ``val_split`` a setting."""
+
+_COUNTED = frozenset({"epoch", "step", "global_step", "iter", "iteration"})
 
 
 _NOTHING: Mapping[str, Any] = {}
@@ -215,7 +225,8 @@ def _plain(checkpoint: Checkpoint, read_tensor: ReadTensor) -> Facts:
     """No framework: top-level counts whose names leave no doubt.
 
     A ``step`` or ``iter`` beside an ``epoch`` may count inside that epoch, so that it says nothing; ``global_step`` and
-    its like do. Floats at the top may be the best score of the run, so that none is taken for this file's.
+    its like do. Of the floats at the top some are this file's scores (OWN_SCORE), others the best of the run; without
+    an epoch or a step beside them none is taken.
     """
     epoch = as_count(checkpoint.get("epoch"))
     step = _only_count(checkpoint, ("global_step", "global_steps", "total_steps", "num_updates"))
@@ -224,13 +235,26 @@ def _plain(checkpoint: Checkpoint, read_tensor: ReadTensor) -> Facts:
     parameters = read_hyper_parameters(checkpoint, read_tensor)
     for key in ("args", "opt", "config", "cfg", "hparams"):
         parameters = parameters or flatten(checkpoint.get(key), read_tensor)
+    placed = epoch is not None or step is not None
     return Facts(
         epoch=epoch,
         global_step=step,
         hyper_parameters=parameters,
-        metrics=_own_metrics(checkpoint, read_tensor),
+        metrics={
+            **(_stated_scores(checkpoint, read_tensor) if placed else {}),
+            **_own_metrics(checkpoint, read_tensor),
+        },
         weights_at=(*STATE_DICT_KEYS, "model_state", "network", "net", "weights"),
     )
+
+
+def _stated_scores(checkpoint: Checkpoint, read_tensor: ReadTensor) -> dict[str, float]:
+    """``{"metrics": {"val_loss": 0.33}}``, and scores at the top."""
+    inner = _scores(checkpoint.get("metrics"), read_tensor).items()
+    at_top = {key: checkpoint[key] for key in checkpoint if type(key) is str and OWN_SCORE.fullmatch(key)}
+    floats = {key: value for key, value in at_top.items() if type(value) in (float, TensorRef)}
+    found = {name: score for name, score in inner if name not in _COUNTED and "best" not in name.lower()}
+    return {**found, **_scores(floats, read_tensor)}
 
 
 def _only_count(checkpoint: Checkpoint, names: tuple[str, ...]) -> int | None:

@@ -262,6 +262,9 @@ def _from_header(header: CheckpointHeader, path: str, fields: dict[str, Value], 
                 continue
             text = value.strip() if isinstance(value, str) else value
             fields[field] = Value(text, _origin("header", "", f"hyper_parameters.{key}", "checkpoint"))
+    arch = header.scalars.get("arch")  # of timm, and of the loops that follow PyTorch's ImageNet example
+    if isinstance(arch, str) and is_known(arch) and header.framework in (None, "timm"):
+        fields.setdefault("architecture", Value(arch.strip(), _origin("header", "", "arch", "checkpoint")))
     if header.model is not None:
         for field, name in proven_fields(header.model, fields):
             fields[field] = Value(name, _origin("header", "", header.model.key, "checkpoint"))
@@ -273,10 +276,17 @@ def _from_header(header: CheckpointHeader, path: str, fields: dict[str, Value], 
             fields["monitor_mode"] = Value(callback.mode, _origin("header", "", f"{key}.mode", "checkpoint"))
     logged = header.framework == "transformers"  # the state has the whole log
     for name, metric in header.metrics.items():
-        origin = ("metrics", STATE, name) if logged else ("header", "", name.replace("/", "_metrics."))
+        origin = ("metrics", STATE, name) if logged else ("header", "", _key_of(header, name))
         metrics[name] = Value(metric, _origin(*origin, "checkpoint"))
     for name, score in own_scores(header, path).items():
         metrics[name] = Value(score, _origin("header", "", "callbacks.ModelCheckpoint.best_k_models", "checkpoint"))
+
+
+def _key_of(header: CheckpointHeader, name: str) -> str:
+    """Where a metric that the file states of itself stands in it."""
+    if name.startswith("cleval/"):
+        return name.replace("/", "_metrics.", 1)
+    return name if header.framework is not None or name in header.scalars else f"metrics.{name}"
 
 
 def _from_monitor(monitor: Monitor, known: Collection[str], fields: dict[str, Value]) -> None:

@@ -16,7 +16,7 @@ def proven_fields(model: ModelIdentity, stated: Mapping[str, Value]) -> Iterator
     resnet34's tensors. Any other name is the user's own, and says more than the tensors do.
     """
     for field, name, provable in (
-        ("architecture", model.architecture, DETECTORS),
+        ("architecture", model.architecture, DETECTORS | NAMES),
         ("backbone", model.encoder, NAMES),
     ):
         if name is not None and (field not in stated or stated[field].value in provable):

@@ -223,7 +223,8 @@ def timm(root: Path) -> Tree:
     text(run / "args.yaml", "model: resnet18\nlr: 0.1\nx: 1\n")
     place = "train/20251018-143215-resnet18-224"
     named = {f"{place}/{name}": fact for name, fact in facts.items()}
-    others = {"exp_name": run.name, "backbone": "resnet18", "monitor": "eval_top1", "monitor_mode": "max"}
+    others = {"exp_name": run.name, "monitor": "eval_top1", "monitor_mode": "max"}
+    others |= {"architecture": "resnet18", "backbone": "resnet18"}
     params = {"arch": "resnet18", "eval_metric": "top1", "lr": 0.1, "model": "resnet18", "x": 1}
     return Tree(named, f"{place}/recovery-1-50.pth.tar", (f"{place}/summary.csv",), others, params)
 

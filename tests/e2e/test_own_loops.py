@@ -98,3 +98,17 @@ def test_a_log_that_goes_on_after_a_resumption_is_of_one_training(tmp_path: Path
     log = logged(0, 1, 2, 3, 4, at=0.5) + logged(3, at=0.25)
     assert metrics_of(tmp_path, "model_2.pth", {"epoch": 2}, {"log.txt": log})[2]["test_acc"] == 0.52
     assert "test_acc" not in metrics_of(tmp_path, "model_3.pth", {"epoch": 3}, {"log.txt": log})[2]
+
+
+def test_what_the_file_states_of_itself(tmp_path: Path) -> None:
+    """A score beside the epoch, and ``arch``, as PyTorch's ImageNet example has it; a log of others isn't its."""
+    content = {"epoch": 3, "arch": "resnet18", "metrics": {"val_loss": 0.25}, "val_acc": 0.5, "best_acc1": 71.5}
+    torch.save({**content, "state_dict": {"w": torch.zeros(2)}}, tmp_path / "checkpoint.pth.tar")
+    (tmp_path / "log.txt").write_text(LOG.replace("test_acc", "val_acc"), encoding="utf-8")
+    with Catalog.open("sqlite://") as catalog:
+        catalog.scan(tmp_path)
+        (row,) = catalog.search("", max_results=None)
+    assert (row.architecture, row.metrics) == ("resnet18", {"val_loss": 0.25, "val_acc": 0.5})
+    keys = {name: row.provenance[name]["key"] for name in ("architecture", "metrics.val_loss", "metrics.val_acc")}
+    assert [*keys.values()] == ["arch", "metrics.val_loss", "val_acc"]
+    assert row.provenance["metrics.val_acc"]["scope"] == "checkpoint"

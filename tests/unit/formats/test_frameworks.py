@@ -298,3 +298,18 @@ def test_an_unknown_framework_with_hostile_values_is_read(tmp_path: Path) -> Non
         content = support.pickled(support.mapping(**dict.fromkeys(keys, value)))
         header = support.read_bytes(tmp_path, support.torch_zip(content))
         assert header.state == "ready", (value, header.reason)
+
+
+@pytest.mark.parametrize(
+    ("beside", "metrics"),
+    [
+        ({"metrics": {"val_loss": 0.25, "epoch": 3, "best_acc": 0.5, "history": [1.0]}}, {"val_loss": 0.25}),
+        ({"val_acc": 0.5, "val/loss": torch.tensor(0.25)}, {"val_acc": 0.5, "val/loss": 0.25}),
+        ({"best_acc1": 71.5, "loss": 0.5, "val_split": 0.1, "best_val_loss": 0.5, "val_acc": 7}, {}),
+    ],
+)
+def test_scores_of_a_loop_s_own_beside_its_epoch(
+    tmp_path: Path, beside: dict[str, Any], metrics: dict[str, float]
+) -> None:
+    assert header_of(tmp_path, {"epoch": 3, "model": WEIGHTS, **beside}).metrics == metrics
+    assert header_of(tmp_path, {"model": WEIGHTS, **beside}).metrics == {}
