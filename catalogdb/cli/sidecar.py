@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 from catalogdb.catalog import scannable
-from catalogdb.cli.access import known_roots, open_existing
+from catalogdb.cli.access import known_roots, open_existing, require_file
 from catalogdb.cli.columns import format_option
 from catalogdb.cli.options import Globals, Group, pass_globals
 from catalogdb.cli.render import write_rows
@@ -97,7 +97,10 @@ def validate(given: Globals, roots: tuple[str, ...], style: str) -> None:
       catalogdb sidecar validate outputs --format json > sidecars.json || echo "not all of them are valid"
     """
     settings = given.settings()
-    wanted = roots or settings.roots or known_roots(settings)
+    wanted = roots or settings.roots
+    if not wanted:
+        require_file(settings)
+        wanted = tuple(known_roots(settings))
     if not wanted:
         raise UsageError("which folder? write catalogdb sidecar validate ROOT")
     paths = scannable(wanted)

@@ -170,9 +170,7 @@ def test_asking_a_catalog_that_is_not_there_makes_none(run: Run, home: Path, arg
 )
 def test_asking_an_empty_file_writes_nothing(run: Run, home: Path, arguments: list[str]) -> None:
     (home / "e.db").touch()
-    ended = run(*arguments, "--db", "e.db")
-    assert (ended.code, ended.out) == ((2 if "sidecar" in arguments else 3), "")
-    assert "catalog yet" in ended.err or "which folder?" in ended.err
+    assert_one_line(run(*arguments, "--db", "e.db"), 3, "e.db", "holds no catalog yet")
     assert (home / "e.db").stat().st_size == 0
 
 
