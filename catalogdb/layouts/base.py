@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from catalogdb.layouts.names import STEPS, Claim, claims_of, numbers_of
+from catalogdb.layouts.names import STEPS, Claim, claims_of, epoch_named, numbers_of
 from catalogdb.metric_files.forms import is_event_file
 from catalogdb.records import CheckpointHeader, Mode, SourceRole, Stamp
 from catalogdb.run_folders import CHECKPOINT_FOLDERS
@@ -204,7 +204,7 @@ def of_a_loop(seen: Seen) -> Position:
     stated, step = header.epoch, header.global_step
     beyond = step is not None and step > _epochs(header) > 0
     if stated is None:
-        return of_header(seen)._replace(beyond_epochs=beyond)
+        return of_header(seen)._replace(stated_epoch=epoch_named(seen.name), beyond_epochs=beyond)
     if named.others == {stated - 1}:
         return Position(None, step, stated_epoch=stated, row=step, beyond_epochs=beyond)
     by_steps = step is not None or not STEPS.isdisjoint(header.scalars)

@@ -43,6 +43,8 @@ STEPS = frozenset(
 _EPOCHS = frozenset({"", "epoch", "epochs", "ep", "e", "checkpoint", "ckpt", "ckp", "model", "net", "best", "last"})
 _NUMBER = re.compile(r"([A-Za-z]*)[-_= ]*(?<![\d.])(\d{1,12})(?!\.?\d)")
 
+_NAMED_EPOCH = re.compile(r"(?<![A-Za-z])ep(?:och)?[-_ ]?(\d{1,9})(?!\.?\d)", re.IGNORECASE)
+
 _LABELS = re.compile(r"^(?:(?:best|last|latest|model|checkpoint|ckpt|final|top|ep)[-_ ]+)+", re.IGNORECASE)
 _LAST = re.compile(
     r"(?:checkpoint|model|ckpt)?[-_.]?(?:last|latest|final)(?:[-_.]?(?:checkpoint|model|ckpt|epoch))?(?:[-_.]weights)?"
@@ -153,6 +155,12 @@ def numbers_of(name: str) -> Numbers:
         elif word.lower() in _EPOCHS:
             others.add(int(number))
     return Numbers(frozenset(steps), frozenset(others))
+
+
+def epoch_named(name: str) -> int | None:
+    """The epoch that ``model_epoch_12.pth`` is called by, from whatever number it counts."""
+    found = set(_NAMED_EPOCH.findall(stem_of(name)))
+    return int(found.pop()) if len(found) == 1 else None
 
 
 @lru_cache(maxsize=8192)

@@ -112,3 +112,21 @@ def test_what_the_file_states_of_itself(tmp_path: Path) -> None:
     keys = {name: row.provenance[name]["key"] for name in ("architecture", "metrics.val_loss", "metrics.val_acc")}
     assert [*keys.values()] == ["arch", "metrics.val_loss", "val_acc"]
     assert row.provenance["metrics.val_acc"]["scope"] == "checkpoint"
+
+
+@pytest.mark.parametrize(
+    ("name", "stated"),
+    [
+        ("model_epoch_12.pth", 12),
+        ("epoch_7_loss_0.25.pt", 7),
+        ("net-ep3.pt", 3),
+        ("checkpoint_0001000.pt", None),
+        ("step3.pt", None),
+        ("epoch_1.5.pt", None),
+        ("epoch1_epoch2.pt", None),
+    ],
+)
+def test_an_epoch_that_only_the_name_states_counts_from_an_unknown_number(
+    tmp_path: Path, name: str, stated: int | None
+) -> None:
+    assert metrics_of(tmp_path, name, {}, {"log.txt": LOG}) == (None, stated, {})
