@@ -35,7 +35,7 @@ class Lightning(Habits):
         "Lightning",
         "`lightning_logs/version_N/checkpoints/*.ckpt`, `<name>/<version>/checkpoints`, `<project>/<run id>/…`",
         "the file; `metrics.csv`, else TensorBoard's events, at `global_step - 1`; `hparams.yaml`",
-        "0, as in the file; of one saved after `fit`, or before Lightning 1.6, one less",
+        "0, as in the file; before Lightning 1.6 as in its name, one less",
     )
     marks = frozenset({METRICS, HPARAMS, f"{EVENTS}*", *LOGGERS})
     frameworks = frozenset({"lightning"})
@@ -57,12 +57,13 @@ class Lightning(Habits):
     def position(self, seen: Seen) -> Position:
         header = seen.header
         stated = counters(seen.name)
-        epoch = trained_epoch(header, seen.name)
+        trained = trained_epoch(header, seen.name)
+        epoch = trained if header.epoch is None or is_before(header.framework_version, 1, 6) else header.epoch
         step = header.global_step if header.global_step is not None else stated.get("global_step")
         row = header.progress.row if header.progress is not None else None
         if row is None and step:
             row = step - 1
-        return Position(epoch, step, stated_epoch=header.epoch, row=row, row_epoch=epoch, whole=False)
+        return Position(epoch, step, stated_epoch=header.epoch, row=row, row_epoch=trained, whole=False)
 
 
 def trained_epoch(header: CheckpointHeader, name: str) -> int | None:

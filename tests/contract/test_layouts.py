@@ -107,6 +107,6 @@ def test_whatever_a_checkpoint_is_like_it_has_a_place_or_none(layout: Layout, se
 @pytest.mark.parametrize("layout", BUILT_IN, ids=lambda layout: layout.name)
 def test_of_nothing_it_says_nothing(layout: Layout) -> None:
     seen = Seen("x.pt", "x.pt", CheckpointHeader("torch_zip"))
-    assert layout.position(seen)._replace(key="epoch") == Position()
+    assert layout.position(seen)._replace(key="epoch", whole=True) == Position()
     assert (layout.claims(seen), layout.monitor(seen)) == (frozenset(), None)
     assert [*layout.depends(Listed("x", (), (), None))] == []

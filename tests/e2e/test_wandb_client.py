@@ -347,7 +347,7 @@ def test_a_server_that_fails(
     said: str,
 ) -> None:
     caplog.set_level(logging.DEBUG, "catalogdb")
-    client = WandbClient(replace(settings, wandb_timeout=1.0))
+    client = WandbClient(replace(settings, wandb_timeout=3.0))
     server.faults.append(fault)
     started = time.monotonic()
     assert client.get_run_config(RUN) is None
