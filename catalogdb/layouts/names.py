@@ -45,6 +45,10 @@ _NUMBER = re.compile(r"([A-Za-z]*)[-_= ]*(?<![\d.])(\d{1,12})(?!\.?\d)")
 
 _NAMED_EPOCH = re.compile(r"(?<![A-Za-z])ep(?:och)?[-_ ]?(\d{1,9})(?!\.?\d)", re.IGNORECASE)
 
+_AVERAGE = re.compile(
+    r"(?:^|[-_. ])(?:avg|averaged?|swa|soup)[-_]?\d*(?:[-_](?:model|checkpoint|ckpt|weights|best|last|final))?$",
+    re.IGNORECASE,
+)
 _LABELS = re.compile(r"^(?:(?:best|last|latest|model|checkpoint|ckpt|final|top|ep)[-_ ]+)+", re.IGNORECASE)
 _LAST = re.compile(
     r"(?:checkpoint|model|ckpt)?[-_.]?(?:last|latest|final)(?:[-_.]?(?:checkpoint|model|ckpt|epoch))?(?:[-_.]weights)?"
@@ -161,6 +165,13 @@ def epoch_named(name: str) -> int | None:
     """The epoch that ``model_epoch_12.pth`` is called by, from whatever number it counts."""
     found = set(_NAMED_EPOCH.findall(stem_of(name)))
     return int(found.pop()) if len(found) == 1 else None
+
+
+@lru_cache(maxsize=8192)
+def is_average(name: str) -> bool:
+    """Of several checkpoints: ``checkpoint_avg5.pt``, ``swa_model.pt``. What else is in it is one of theirs
+    (``fairseq/scripts/average_checkpoints.py``)."""
+    return _AVERAGE.search(stem_of(name)) is not None
 
 
 @lru_cache(maxsize=8192)

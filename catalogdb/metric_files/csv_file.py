@@ -10,7 +10,7 @@ import csv
 from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate
 
-from catalogdb.metric_files.table import UNKNOWN, LineFile
+from catalogdb.metric_files.table import UNKNOWN, LineFile, LineIndex
 
 COUNTERS = frozenset({"step", "epoch", "time", "created_at"})
 """Columns that are no metrics."""
@@ -70,16 +70,19 @@ class CsvFile(LineFile):
 
     def take_line(self, offset: int, line: bytes) -> None:
         if not self._columns:
-            self._columns = _fields(line)[:MAX_COLUMNS]
-            places = {name: place for place, name in enumerate(self._columns)}
-            self._step, self._epoch = places.get("step", UNKNOWN), places.get("epoch", UNKNOWN)
-            self._parts = max(self._step, self._epoch) + 1
+            self._take_header(_fields(line))
             return
         parts = line.split(b",", self._parts) if b'"' not in line else [text.encode() for text in _fields(line)]
         try:
             step = int(parts[self._step]) if self._step >= 0 and parts[self._step] else UNKNOWN
             epoch = int(parts[self._epoch]) if self._epoch >= 0 and parts[self._epoch] else UNKNOWN
         except ValueError:
+            fields = _fields(line)
+            if not COUNTERS.isdisjoint(fields):
+                if fields != self._columns:
+                    self.index = LineIndex()  # of what came before, the columns were others
+                    self._take_header(fields)
+                return
             step = _whole(parts[self._step]) if self._step >= 0 else UNKNOWN
             epoch = _whole(parts[self._epoch]) if self._epoch >= 0 else UNKNOWN
         except IndexError:
@@ -89,6 +92,13 @@ class CsvFile(LineFile):
         if epoch == 0 and not len(self.index.offsets):
             self._base = 0
         self.index.add(step, epoch - self._base if epoch >= self._base else UNKNOWN, offset)
+
+    def _take_header(self, fields: list[str]) -> None:
+        """Once; again where a training that goes on has other metrics: timm begins with a header at each start."""
+        self._columns = fields[:MAX_COLUMNS]
+        places = {name: place for place, name in enumerate(self._columns)}
+        self._step, self._epoch = places.get("step", UNKNOWN), places.get("epoch", UNKNOWN)
+        self._parts = max(self._step, self._epoch) + 1
 
     @property
     def counts_from_zero(self) -> bool:

@@ -17,6 +17,7 @@ _EPOCH = re.compile(rb'"epoch' + _NUMBER)
 _ITERATION = re.compile(rb'"iteration' + _NUMBER)
 _ITER = re.compile(rb'"iter' + _NUMBER)
 _STEP = re.compile(rb'"step' + _NUMBER)
+_COUNTERS = {"epoch": _EPOCH, "iteration": _ITERATION, "iter": _ITER, "step": _STEP}
 _NAME = re.compile(r"[^\x00-\x1f]{1,512}")
 
 
@@ -32,7 +33,9 @@ class JsonLines(LineFile):
             row = json.loads(line)
         except ValueError:
             return
-        for name, value in row.items() if isinstance(row, dict) else ():
+        if not isinstance(row, dict) or any(row.get(key) != found for key, found in _counters_in(line)):
+            return  # the counter that was found stands in an object within the row
+        for name, value in row.items():
             if type(value) in (int, float) and name not in COUNTERS and _NAME.fullmatch(name):
                 with suppress(OverflowError):
                     yield name, float(value)
@@ -68,6 +71,13 @@ class MmengineScalars(JsonLines):
             self.index.add(UNKNOWN, step - 1, offset)
         elif step != UNKNOWN and step >= self._newest > self._newest_epoch:
             self.index.add(step, UNKNOWN, offset)
+
+
+def _counters_in(line: bytes) -> Iterator[tuple[str, int]]:
+    for key, pattern in _COUNTERS.items():
+        found = _found(pattern, line)
+        if found != UNKNOWN:
+            yield key, found
 
 
 def _found(pattern: re.Pattern[bytes], line: bytes) -> int:

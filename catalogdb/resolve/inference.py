@@ -12,7 +12,7 @@ from catalogdb.layouts import Monitor, Position
 from catalogdb.layouts.base import run_folder
 from catalogdb.layouts.hugging_face import STATE
 from catalogdb.layouts.lightning import is_before, rivals_among
-from catalogdb.layouts.names import as_logged, counters, metrics_in, name_below
+from catalogdb.layouts.names import as_logged, counters, is_average, metrics_in, name_below
 from catalogdb.records import (
     Candidate,
     CheckpointHeader,
@@ -80,7 +80,10 @@ class InferenceResolver:
         _from_position(header, position, fields)
         _from_header(header, candidate.link_target or candidate.path, fields, metrics)
         known: list[str] = []
-        if candidate.source("metrics") is not None:
+        averaged = is_average(file_name) or is_average((candidate.link_target or "").rpartition("/")[2])
+        if averaged:
+            metrics = {}
+        elif candidate.source("metrics") is not None:
             metrics = self._with_metric_files(candidate, header, position, fields, metrics, known, problems)
         if monitor is not None and "monitor" not in fields:
             _from_monitor(monitor, (*metrics, *known), fields)

@@ -79,6 +79,12 @@ def test_a_row_of_the_very_step_counts(tmp_path: Path) -> None:
     assert found == (3, None, {"val_acc": 0.5})
 
 
+def test_a_counter_within_an_object_is_not_the_row_s(tmp_path: Path) -> None:
+    rows = ({"epoch": 0, "acc": 0.25}, {"epoch": 2, "acc": 0.5}, {"best": {"epoch": 2}, "epoch": 7, "final_f1": 0.9})
+    log = "".join(json.dumps(row) + "\n" for row in rows)
+    assert metrics_of(tmp_path, "model_2.pt", {"epoch": 2}, {"log.txt": log})[2] == {"acc": 0.5}
+
+
 def logged(*epochs: int, at: float) -> str:
     rows = ({"train_loss": 9 - n, "test_acc": at + n / 100, "epoch": n} for n in epochs)
     return "".join(json.dumps(row) + "\n" for row in rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from catalogdb.layouts.names import metrics_in, numbers_of
+from catalogdb.layouts.names import is_average, metrics_in, numbers_of
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,13 @@ def test_a_setting_that_training_logs_is_a_metric() -> None:
 def test_numbers(name: str, steps: set[int], others: set[int]) -> None:
     found = numbers_of(name)
     assert (set(found.steps), set(found.others)) == (steps, others)
+
+
+@pytest.mark.parametrize("name", ["checkpoint_avg5.pt", "swa_model.pt", "model-averaged.ckpt", "soup.safetensors"])
+def test_averages(name: str) -> None:
+    assert is_average(name)
+
+
+@pytest.mark.parametrize("name", ["best_avg_f1.pt", "epoch=3-avg_loss=0.31.ckpt", "swan.pt", "checkpoint5.pt"])
+def test_no_averages(name: str) -> None:
+    assert not is_average(name)

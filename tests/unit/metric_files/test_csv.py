@@ -152,6 +152,20 @@ def test_ultralytics_counts_from_1_and_older_releases_from_0(tmp_path: Path, fir
     ]
 
 
+@pytest.mark.parametrize("before", ["", "0,1.5,2.5,40.0\n", '0,1.5,2.5,"40.0"\n'])
+def test_a_header_within_it_names_the_columns_of_what_follows(tmp_path: Path, before: str) -> None:
+    """timm, started anew in the same folder with other metrics."""
+    text = f"epoch,train_loss,eval_loss,eval_top1\n{before}epoch,train_loss,eval_top1,eval_top5\n1,0.5,61.0,82.0\n"
+    file = opened(tmp_path / "summary.csv", text)
+    assert on_epoch(file, 1) == {"train_loss": 0.5, "eval_top1": 61.0, "eval_top5": 82.0}
+    assert on_epoch(file, 0) == {}, "its columns were others"
+
+
+def test_the_same_header_again_is_no_row(tmp_path: Path) -> None:
+    file = opened(tmp_path / "summary.csv", "epoch,eval_top1\n0,40.0\nepoch,eval_top1\n1,61.0\n")
+    assert [on_epoch(file, epoch) for epoch in (0, 1)] == [{"eval_top1": 40.0}, {"eval_top1": 61.0}]
+
+
 def test_timm_counts_from_0(tmp_path: Path) -> None:
     file = opened(tmp_path / "summary.csv", "epoch,train_loss,eval_top1\r\n0,1.5,40.0\r\n1,1.2,55.5\r\n")
     assert on_epoch(file, 1) == {"train_loss": 1.2, "eval_top1": 55.5}

@@ -50,6 +50,14 @@ def test_a_row_that_has_the_file_s_own_score_rounded_is_its_own(tmp_path: Path) 
     assert found.problems == ()
 
 
+def test_an_average_has_no_metrics_of_one_of_those_that_it_was_made_of(tmp_path: Path) -> None:
+    there = replace(
+        candidate(tmp_path, "run/checkpoints/checkpoint_avg5.ckpt"),
+        sources=beside(tmp_path, "epoch,step,val/acc\n1,19,0.6\n").sources,
+    )
+    assert metrics(inferred(there, header(OWN, metrics={"val/iou": 0.5}))) == {}
+
+
 @pytest.mark.parametrize(
     ("name", "more", "found"),
     [
