@@ -227,7 +227,7 @@ def test_what_was_written_is_valid(tmp_path: Path, run: Run) -> None:
 def test_the_roots_that_are_known(tmp_path: Path, run: Run) -> None:
     run_of(tmp_path / "outputs", "run", range(1))
     database = str(tmp_path / "catalog.db")
-    assert run("sidecar", "validate", "--db", database).code == 2
+    assert run("sidecar", "validate", "--db", database).code == 3
     assert run("scan", str(tmp_path / "outputs"), "--db", database).code == 0
     assert run("sidecar", "validate", "--db", database).code == 0
     shutil.rmtree(tmp_path / "outputs" / "run")
