@@ -82,7 +82,7 @@ def test_it_is_read_again_when_any_of_its_files_changes(tmp_path: Path, catalog:
 
 
 def test_it_is_known_again_after_a_move(tmp_path: Path, catalog: Catalog) -> None:
-    folder = trainer_folder(tmp_path)
+    folder = trainer_folder(tmp_path, best_model_checkpoint=None)
     catalog.scan(tmp_path)
     before = catalog.get(folder)
     (tmp_path / "archive").mkdir()
