@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Position, Seen, event_files, of_a_loop, run_of
-from catalogdb.metric_files.forms import EVENTS
+from catalogdb.metric_files.forms import EVENTS, OWN_LOGS
 
 ARGUMENTS = ("args.yaml", "opt.yaml", "args.json", "opt.json", "params.json", "config.json")
 EVENT_FOLDERS = ("tensorboard", "tb", "runs", "logs", "summary", "events")
-LOG = "log.txt"
+LOGS = ("log.txt", *OWN_LOGS)
 
 
 class Plain(Habits):
@@ -20,18 +20,19 @@ class Plain(Habits):
     guide = Guide(
         "Plain PyTorch",
         "any file that is a checkpoint by its name and its content",
-        "the file; TensorBoard's events at the step; `log.txt` with a JSON object for each epoch; `args.yaml`, "
-        "`opt.yaml`, `config.json` and the like",
+        "the file; TensorBoard's events at the step; `log.txt` with a JSON object for each epoch; `log.csv`, "
+        "`history.csv`, `metrics.jsonl` at the step or the epoch; `args.yaml`, `opt.yaml`, `config.json` and the like",
         "as in the file; nnU-Net counts epochs done: 1000 is epoch 999",
     )
-    marks = frozenset({f"{EVENTS}*", LOG, *ARGUMENTS, *EVENT_FOLDERS})
+    marks = frozenset({f"{EVENTS}*", *LOGS, *ARGUMENTS, *EVENT_FOLDERS})
 
     def depends(self, folder: Listing) -> Iterator[Dependency]:
         run = run_of(folder)
         places = [folder] if run is folder else [folder, run]
         for place in places:
-            if LOG in place.files:
-                yield Dependency("metrics", place, LOG)
+            for name in LOGS:
+                if name in place.files:
+                    yield Dependency("metrics", place, name)
             for name in ARGUMENTS:
                 if name in place.files:
                     yield Dependency("params", place, name)

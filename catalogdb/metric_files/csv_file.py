@@ -12,7 +12,7 @@ from itertools import accumulate
 
 from catalogdb.metric_files.table import UNKNOWN, LineFile, LineIndex
 
-COUNTERS = frozenset({"step", "epoch", "time", "created_at"})
+COUNTERS = frozenset({"step", "global_step", "epoch", "time", "created_at"})
 """Columns that are no metrics."""
 
 MAX_COLUMNS = 4096
@@ -97,7 +97,8 @@ class CsvFile(LineFile):
         """Once; again where a training that goes on has other metrics: timm begins with a header at each start."""
         self._columns = fields[:MAX_COLUMNS]
         places = {name: place for place, name in enumerate(self._columns)}
-        self._step, self._epoch = places.get("step", UNKNOWN), places.get("epoch", UNKNOWN)
+        self._step = places.get("step", places.get("global_step", UNKNOWN))
+        self._epoch = places.get("epoch", UNKNOWN)
         self._parts = max(self._step, self._epoch) + 1
 
     @property

@@ -8,6 +8,9 @@ EVENTS = "events.out.tfevents."
 MLFLOW = "checkpoint_metrics.json"
 """Ends the name of MLflow's."""
 
+OWN_LOGS = ("log.csv", "history.csv", "metrics.jsonl")
+"""Names that training loops of one's own give to their logs, which state the checkpoint's own step."""
+
 
 def is_event_file(name: str) -> bool:
     return name.startswith(EVENTS) and not name.endswith(".profile-empty")

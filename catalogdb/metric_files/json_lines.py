@@ -9,7 +9,9 @@ from contextlib import suppress
 
 from catalogdb.metric_files.table import UNKNOWN, LineFile
 
-COUNTERS = frozenset({"step", "iter", "iteration", "epoch", "time", "data_time", "eta_seconds", "memory"})
+COUNTERS = frozenset(
+    {"step", "global_step", "iter", "iteration", "epoch", "time", "data_time", "eta_seconds", "memory"}
+)
 """Keys that are no metrics."""
 
 _NUMBER = rb'"\s*:\s*([0-9]{1,18})(?=[\s,}])'
@@ -17,7 +19,8 @@ _EPOCH = re.compile(rb'"epoch' + _NUMBER)
 _ITERATION = re.compile(rb'"iteration' + _NUMBER)
 _ITER = re.compile(rb'"iter' + _NUMBER)
 _STEP = re.compile(rb'"step' + _NUMBER)
-_COUNTERS = {"epoch": _EPOCH, "iteration": _ITERATION, "iter": _ITER, "step": _STEP}
+_GLOBAL_STEP = re.compile(rb'"global_step' + _NUMBER)
+_COUNTERS = {"epoch": _EPOCH, "iteration": _ITERATION, "iter": _ITER, "step": _STEP, "global_step": _GLOBAL_STEP}
 _NAME = re.compile(r"[^\x00-\x1f]{1,512}")
 
 
@@ -26,7 +29,8 @@ class JsonLines(LineFile):
     what is asked for is parsed."""
 
     def take_line(self, offset: int, line: bytes) -> None:
-        self.index.add(_found(_STEP, line), _found(_EPOCH, line), offset)
+        step = _found(_STEP, line)
+        self.index.add(step if step != UNKNOWN else _found(_GLOBAL_STEP, line), _found(_EPOCH, line), offset)
 
     def values(self, line: bytes) -> Iterator[tuple[str, float]]:
         try:

@@ -18,6 +18,9 @@ FORMATS: dict[str, Callable[[str], MetricFile]] = {
     "scalars.json": MmengineScalars,
     "metrics.json": DetectronMetrics,
     "log.txt": JsonLines,
+    "log.csv": CsvFile,
+    "history.csv": CsvFile,
+    "metrics.jsonl": JsonLines,
 }
 """By the file's name. Names of event files and of MLflow's are forms."""
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from catalogdb.errors import MetadataError, ResolverError
 from catalogdb.layouts import Monitor, Position, Seen, layout_of
 from catalogdb.layouts.names import counters
+from catalogdb.metric_files.forms import OWN_LOGS
 from catalogdb.metric_files.opening import open_metric_file
 from catalogdb.metric_files.table import Asked, LineFile, MetricFile, Row
 from catalogdb.records import Candidate, CheckpointHeader, Problem, Source, Stamp
@@ -143,6 +144,8 @@ class Beside:
         """What each metrics file has on the checkpoint's step. A file that can't be read is a problem."""
         name = candidate.path.rpartition("/")[2]
         for source in candidate.sources:
+            if source.path.endswith(OWN_LOGS) and not _is_of_a_loop(position):
+                continue
             if source.role == "metrics":
                 asked = Asked(
                     name,
@@ -158,6 +161,11 @@ class Beside:
                     yield source, self._metrics.look(source, asked)
                 except ResolverError as error:
                     yield source, Problem(error.path, "legacy", error.reason, error.retryable)
+
+
+def _is_of_a_loop(position: Position) -> bool:
+    """Whether a log of the loop's own may be about it: a framework counts otherwise than who writes beside it."""
+    return position.row == position.global_step and (position.row_epoch is None or position.from_zero)
 
 
 def _framework_of(header: CheckpointHeader, name: str) -> str | None:

@@ -136,3 +136,33 @@ def test_an_epoch_that_only_the_name_states_counts_from_an_unknown_number(
     tmp_path: Path, name: str, stated: int | None
 ) -> None:
     assert metrics_of(tmp_path, name, {}, {"log.txt": LOG}) == (None, stated, {})
+
+
+ROWS = [{"epoch": n, "global_step": (n + 1) * 100, "val_acc": n / 8} for n in FIVE]
+BY_STEP = {
+    "log.csv": "epoch,global_step,val_acc\n" + "".join(",".join(map(str, row.values())) + "\n" for row in ROWS),
+    "metrics.jsonl": "".join(json.dumps(row) + "\n" for row in ROWS),
+}
+
+
+@pytest.mark.parametrize("file", BY_STEP)
+def test_a_log_of_the_loop_at_the_file_s_step(tmp_path: Path, file: str) -> None:
+    found = metrics_of(tmp_path, "last.pt", {"epoch": 3, "global_step": 400}, {file: BY_STEP[file]})
+    assert found == (3, None, {"val_acc": 3 / 8})
+
+
+@pytest.mark.parametrize("file", BY_STEP)
+def test_a_log_of_the_loop_at_another_step(tmp_path: Path, file: str) -> None:
+    assert metrics_of(tmp_path, "last.pt", {"epoch": 3, "global_step": 350}, {file: BY_STEP[file]}) == (3, None, {})
+
+
+@pytest.mark.parametrize(("text", "metrics"), [(FROM_0, {"val_acc": 3 / 8}), (FROM_1, {})])
+@pytest.mark.parametrize("file", ["log.csv", "history.csv"])
+def test_a_log_of_epochs_counts_from_0(tmp_path: Path, file: str, text: str, metrics: dict[str, float]) -> None:
+    assert metrics_of(tmp_path, "model_3.pt", {"epoch": 3}, {file: text}) == (3, None, metrics)
+
+
+def test_a_framework_s_step_is_not_that_of_a_log_of_one_s_own(tmp_path: Path) -> None:
+    lightning: dict[str, Any] = {"epoch": 3, "global_step": 401, "pytorch-lightning_version": "2.4.0"}
+    found = metrics_of(tmp_path, "epoch=3-step=401.ckpt", lightning, BY_STEP)
+    assert found == (3, None, {})
