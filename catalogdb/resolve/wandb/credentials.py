@@ -14,7 +14,6 @@ import netrc
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 PUBLIC = "https://api.wandb.ai"
@@ -64,14 +63,8 @@ def _from_netrc(server: str, environ: Mapping[str, str]) -> str | None:
     home = _home(environ)
     named = environ.get("NETRC")
     places = [named] if named else [os.path.join(home, ".netrc"), os.path.join(home, "_netrc")]
-    path = next((place for place in places if Path(place).is_file()), None)
-    if path is None:
-        return None
-    try:
-        entries = netrc.netrc(path)
-    except (netrc.NetrcParseError, UnicodeDecodeError, OSError) as error:
-        line = getattr(error, "lineno", None)
-        _log.warning("%s: can't be read%s", path, f", at line {line}" if line else "")
+    entries = next(filter(None, map(_entries, places)), None)
+    if entries is None:
         return None
     name = urlsplit(server).netloc.rpartition("@")[2]
     for host in dict.fromkeys([name, *(SAME_DEPLOYMENT if name in SAME_DEPLOYMENT else ())]):
@@ -79,6 +72,18 @@ def _from_netrc(server: str, environ: Mapping[str, str]) -> str | None:
         if found is not None and found[2]:
             return found[2]
     return None
+
+
+def _entries(path: str) -> netrc.netrc | None:
+    """None where there is no such file, or one that can't be read, which is said."""
+    try:
+        return netrc.netrc(path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except (netrc.NetrcParseError, UnicodeDecodeError, OSError) as error:
+        line = getattr(error, "lineno", None)
+        _log.warning("%s: can't be read%s", path, f", at line {line}" if line else "")
+        return None
 
 
 def _home(environ: Mapping[str, str]) -> str:

@@ -81,7 +81,7 @@ def test_status_as_a_table(server: WandbServer, run: Run) -> None:
 
 def test_status_of_runs_known_from_their_folders(ask: Run) -> None:
     (row,) = json.loads(ask("wandb", "status", "--format", "json").out)
-    assert (row["base_url"], row["entity"], row["project"], row["found"]) == ("", "demo", "text-detection", 4)
+    assert (row["base_url"], row["entity"], row["project"], row["found"]) == ("", "demo", "text-detection", 5)
 
 
 def test_status_of_nothing(home: Path, run: Run) -> None:
@@ -167,7 +167,7 @@ def test_refresh_offline_reads_run_folders_again(demo: Demo, run: Run, tmp_path:
     ended = run("wandb", "refresh", "--offline", "--db", database)
     assert (ended.code, ended.out) == (0, "0 runs asked for: 0 fetched, 0 not there\n")
     after = json.loads(run("wandb", "status", "--db", database, "--format", "json").out)
-    assert after[0]["misses"] == 2 * before[0]["misses"]
+    assert after[0]["misses"] >= 2 * before[0]["misses"] > 0
 
 
 def test_refresh_without_a_key(server: WandbServer, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

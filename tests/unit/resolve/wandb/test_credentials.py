@@ -75,3 +75,8 @@ def test_a_broken_file_is_told_of_without_what_is_in_it(
     assert record.levelno == logging.WARNING
     assert str(tmp_path) in record.getMessage()
     assert "secret-of-file" not in caplog.text
+
+
+def test_a_netrc_that_cannot_be_reached_is_passed_over(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "NETRC": f"/{'x' * 300}/netrc"}
+    assert find_access(HOST, environ=environ).key is None
