@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 
 import pytest
@@ -17,16 +16,16 @@ PIECE = 60
 
 
 class Server:
-    """Answers each question with its run's id, once ``patience`` more have been asked."""
+    """Answers each question with its run's id, once ``patience`` more have been asked, or somebody waits."""
 
     asks = True
 
     def __init__(self, patience: int) -> None:
         self._patience = patience
-        self._open: list[tuple[list[str], Future[RunAnswers]]] = []
+        self._open: list[tuple[list[str], Awaited]] = []
 
     def answer_beside(self, questions: Sequence[tuple[str, RunQuestion]]) -> Future[RunAnswers]:
-        answers: Future[RunAnswers] = Future()
+        answers = Awaited(self.answer)
         self._open.append(([question.refs[0].run_id for _, question in questions], answers))
         self.answer(self._patience)
         return answers
@@ -35,6 +34,18 @@ class Server:
         while len(self._open) > left:
             runs, answers = self._open.pop(0)
             answers.set_result(RunAnswers([RunAnswer(again_at=run_id) for run_id in runs], ()))
+
+
+class Awaited(Future[RunAnswers]):
+    """Has ``answer`` called by who waits for it."""
+
+    def __init__(self, answer: Callable[[], None]) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def result(self, timeout: float | None = None) -> RunAnswers:
+        self._answer()
+        return super().result(timeout)
 
 
 def read(runs: int, each: int) -> list[Reading]:
@@ -59,24 +70,14 @@ def batches(server: Server | None, readings: Sequence[Reading], given: list[int]
     return Batches(server).answered([Changed(reading.candidate, 0, None) for reading in readings], pieces())
 
 
-def answer_until(server: Server, ended: threading.Event) -> None:
-    while not ended.wait(0.01):
-        server.answer()
-
-
 def runs_of(batch: Batch) -> list[str]:
     return [question.refs[0].run_id for _, question in batch.questions()]
 
 
-@pytest.mark.parametrize("beside", [False, True])
-def test_all_comes_once_in_order_with_its_answers(beside: bool) -> None:
-    server, readings = Server(1000 if beside else 0), read(700, each=7)
-    ended = threading.Event()
-    answering = threading.Thread(target=answer_until, args=(server, ended))
-    answering.start()
-    found = list(batches(server, readings, []))
-    ended.set()
-    answering.join()
+@pytest.mark.parametrize("patience", [0, 1, 1000])
+def test_all_comes_once_in_order_with_its_answers(patience: int) -> None:
+    readings = read(700, each=7)
+    found = list(batches(Server(patience), readings, []))
     assert [reading for batch in found for reading in batch.readings] == readings
     for batch in found:
         assert [changed.candidate for changed in batch.changed] == [reading.candidate for reading in batch.readings]
@@ -105,12 +106,8 @@ def test_more_is_read_while_answers_are_waited_for() -> None:
 
 
 def test_not_too_much_is_read_ahead_of_answers() -> None:
-    server = Server(1000)
     given: list[int] = []
-    later = threading.Timer(0.2, server.answer)
-    later.start()
-    next(batches(server, read(20 * ENOUGH_RUNS, each=1), given))
-    later.join()
+    next(batches(Server(1000), read(20 * ENOUGH_RUNS, each=1), given))
     assert given[-1] < FIRST_RUNS + MOST_ASKED * ENOUGH_RUNS + (MOST_ASKED + 2) * PIECE
 
 
