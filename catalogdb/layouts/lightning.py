@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from catalogdb.layouts.base import Dependency, Guide, Habits, Listing, Position, Seen, event_files, run_of
 from catalogdb.layouts.names import counters
@@ -82,6 +83,7 @@ def trained_epoch(header: CheckpointHeader, name: str) -> int | None:
     return epoch - 1 if between and epoch else epoch
 
 
+@lru_cache(maxsize=64)
 def is_before(version: str | None, major: int, minor: int) -> bool:
     found = VERSION_NUMBER.match(version or "")
     return found is not None and (int(found[1]), int(found[2])) < (major, minor)

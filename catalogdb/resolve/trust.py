@@ -79,9 +79,12 @@ def prefer(first: Mapping[str, Value], second: Mapping[str, Value], *, same_orde
     ``same_order`` says that all of ``first`` counts at least as much as ``second``.
     """
     both = dict(second.items())
+    if same_order:
+        both.update(first.items())
+        return both
     for name, value in first.items():
         other = both.get(name)
-        if other is None or same_order or rank(value.origin) <= rank(other.origin):
+        if other is None or rank(value.origin) <= rank(other.origin):
             both[name] = value
     return both
 
