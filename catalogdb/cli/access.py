@@ -16,11 +16,16 @@ def open_existing(settings: Settings) -> catalogdb.Catalog:
 
 def known_roots(settings: Settings) -> list[str]:
     """The roots of the catalog that the settings name; none where there is no catalog yet."""
-    path = database_file(settings.url)
-    if path is None or not path.exists() or path.stat().st_size == 0:
+    if not has_catalog(settings):
         return []
     with catalogdb.Catalog.open(settings=settings) as catalog:
         return catalog.known_roots()
+
+
+def has_catalog(settings: Settings) -> bool:
+    """Whether the settings name a file, and something was written to it."""
+    path = database_file(settings.url)
+    return path is not None and path.exists() and path.stat().st_size > 0
 
 
 def require_file(settings: Settings) -> None:

@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 import catalogdb
-from catalogdb.cli.access import known_roots
+from catalogdb.cli.access import has_catalog, known_roots
 from catalogdb.cli.columns import format_option
 from catalogdb.cli.completion import paths
 from catalogdb.cli.options import Command, Globals, pass_globals
@@ -16,7 +16,7 @@ from catalogdb.cli.progress import progress_bar
 from catalogdb.cli.render import to_json, visible, write_line
 from catalogdb.errors import RootError, UsageError
 from catalogdb.records import ScanReport
-from catalogdb.settings import Settings, database_file
+from catalogdb.settings import Settings
 
 SHOWN_PROBLEMS = 20
 COUNTS = ("new", "updated", "unchanged", "moved", "missing", "writing", "unreadable")
@@ -74,8 +74,7 @@ def give_up(given: Globals, settings: Settings, errors: Mapping[str, RootError])
     """Ends with what is wrong with roots that can't be scanned. The rows of those that the catalog knows are stale from
     now on."""
     lines = {root: str(error) for root, error in errors.items()}
-    path = database_file(settings.url)
-    if path is not None and path.exists() and path.stat().st_size:
+    if has_catalog(settings):
         with catalogdb.Catalog.open(settings=settings) as catalog:
             for root in filter(catalog.set_out_of_reach, lines):
                 lines[root] += f"; its rows are stale until it can be scanned, and catalogdb forget {root} drops them"

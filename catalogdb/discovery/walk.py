@@ -17,7 +17,7 @@ from catalogdb.discovery.entries import is_folder, is_utf8
 from catalogdb.discovery.folder import INT64_MAX, PLAIN_CONFIGS, Folder, stamp_of
 from catalogdb.discovery.parts import Parts, find_parts
 from catalogdb.errors import RootError
-from catalogdb.layouts.base import run_folder
+from catalogdb.layouts.base import above_checkpoints
 from catalogdb.records import CHECKPOINT_SUFFIXES, Candidate, Place, Problem, Source
 
 PASSED_OVER = frozenset(
@@ -331,7 +331,7 @@ def leads_to_another_run(real: str, link: str) -> bool:
     DVC's, is no run: its names have no suffix, or it is passed over."""
     folder, _, name = real.rpartition("/")
     own = os.path.realpath(os.path.dirname(link)).rstrip("/")
-    if folder == own or run_folder(folder) == run_folder(own):
+    if folder == own or above_checkpoints(folder) == above_checkpoints(own):
         return False
     stored = any(map(passed_over, folder.split("/"))) or not name.endswith(CHECKPOINT_SUFFIXES)
     return os.path.isdir(real) or not stored

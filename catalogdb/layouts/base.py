@@ -176,8 +176,8 @@ def run_of(folder: Listing) -> Listing:
     return folder
 
 
-def run_folder(folder: str) -> str:
-    """The same by the path alone, where the folder isn't listed."""
+def above_checkpoints(folder: str) -> str:
+    """The folder above, where this one is called ``checkpoints`` or the like, else this one: by the path alone."""
     upper, _, name = folder.rpartition("/")
     return upper if name.lower() in CHECKPOINT_FOLDERS else folder
 

@@ -5,19 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from catalogdb.query.fields import near_names
-from catalogdb.query.tree import (
-    And,
-    Comparison,
-    Fails,
-    Filter,
-    Ident,
-    Membership,
-    Node,
-    Not,
-    Or,
-    iter_idents,
-    iter_values,
-)
+from catalogdb.query.tree import Comparison, Filter, Ident, Membership, iter_conditions, iter_idents, iter_values
 from catalogdb.store import Reader
 
 ABSOLUTE = ("path", "root", "config_path", "link_target")
@@ -31,7 +19,7 @@ def hints(reader: Reader, filter: Filter, idents: Iterable[Ident] = ()) -> Itera
         if not reader.rows("SELECT 1 FROM params WHERE name = ? LIMIT 1", (name,)):
             near = near_names(name, [known for (known,) in reader.rows("SELECT DISTINCT name FROM params")])
             yield f"no checkpoint has the param {name}" + (f"; did you mean {' or '.join(near)}?" if near else "")
-    for node in _conditions(filter.root):
+    for node in iter_conditions(filter.root):
         if isinstance(node, Comparison | Membership) and node.ident.kind == "field" and node.ident.name in ABSOLUTE:
             yield from _relative(node)
 
@@ -43,13 +31,3 @@ def _relative(node: Comparison | Membership) -> Iterator[str]:
         if may_begin and isinstance(value.value, str) and not value.value.startswith(may_begin):
             name, end = node.ident.name, value.value.removeprefix("./")
             yield f"{name} is absolute, and {value.value!r} isn't: write {name} LIKE '%/{end}'"
-
-
-def _conditions(node: Node | None) -> Iterator[Node]:
-    if isinstance(node, And | Or):
-        for part in node.parts:
-            yield from _conditions(part)
-    elif isinstance(node, Not | Fails):
-        yield from _conditions(node.part)
-    elif node is not None:
-        yield node

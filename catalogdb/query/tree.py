@@ -122,30 +122,33 @@ class OrderKey:
     text: str = field(default="", compare=False)
 
 
-def iter_idents(node: Node | None) -> Iterator[Ident]:
-    """Every name in the tree, left to right."""
+def iter_conditions(node: Node | None) -> Iterator[Node]:
+    """The leaves of the tree, left to right."""
     if isinstance(node, And | Or):
         for part in node.parts:
-            yield from iter_idents(part)
+            yield from iter_conditions(part)
     elif isinstance(node, Not | Fails):
-        yield from iter_idents(node.part)
-    elif node is not None and not isinstance(node, Contains):
-        yield node.ident
+        yield from iter_conditions(node.part)
+    elif node is not None:
+        yield node
+
+
+def iter_idents(node: Node | None) -> Iterator[Ident]:
+    """Every name in the tree, left to right."""
+    for leaf in iter_conditions(node):
+        if isinstance(leaf, Comparison | Membership | Between | IsNull):
+            yield leaf.ident
 
 
 def iter_values(node: Node | None) -> Iterator[Value]:
     """Every value that something is compared with, left to right."""
-    if isinstance(node, And | Or):
-        for part in node.parts:
-            yield from iter_values(part)
-    elif isinstance(node, Not | Fails):
-        yield from iter_values(node.part)
-    elif isinstance(node, Comparison):
-        yield node.value
-    elif isinstance(node, Membership):
-        yield from node.values
-    elif isinstance(node, Between):
-        yield from (node.low, node.high)
+    for leaf in iter_conditions(node):
+        if isinstance(leaf, Comparison):
+            yield leaf.value
+        elif isinstance(leaf, Membership):
+            yield from leaf.values
+        elif isinstance(leaf, Between):
+            yield from (leaf.low, leaf.high)
 
 
 def conjuncts(node: Node | None) -> list[Node]:

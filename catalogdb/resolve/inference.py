@@ -9,7 +9,7 @@ from pathlib import Path
 from catalogdb.config_facts import MODEL_PARAMETERS, ConfigFacts, is_known
 from catalogdb.errors import ResolverError
 from catalogdb.layouts import Monitor, Position
-from catalogdb.layouts.base import run_folder
+from catalogdb.layouts.base import above_checkpoints
 from catalogdb.layouts.hugging_face import STATE
 from catalogdb.layouts.lightning import is_before, rivals_among
 from catalogdb.layouts.names import as_logged, counters, is_average, metrics_in, name_below
@@ -325,7 +325,7 @@ def _of_its_run(candidate: Candidate) -> str:
     path, target = candidate.path, candidate.link_target
     if target is None or not target.startswith(f"{candidate.root}/"):
         return path
-    same = run_folder(target.rpartition("/")[0]) == run_folder(path.rpartition("/")[0])
+    same = above_checkpoints(target.rpartition("/")[0]) == above_checkpoints(path.rpartition("/")[0])
     return target if not same and Path(path).is_symlink() else path
 
 

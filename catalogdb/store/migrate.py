@@ -41,13 +41,6 @@ def _scripts() -> ScriptDirectory:
     return ScriptDirectory(str(scripts_directory()))
 
 
-def script_head() -> str:
-    head = _scripts().get_current_head()
-    if head is None:
-        raise DatabaseError(f"{scripts_directory()}: no migrations found; reinstall catalogdb")
-    return head
-
-
 def current_revision(connection: Connection) -> str | None:
     """The file's revision; None for an empty file. Raises SchemaTooNew for a file that is no catalog."""
     tables = {row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from catalogdb.store.engine import ReadingConnection
-from tests.unit.query.world import empty_database
+from tests.unit.query.world import copy_of, empty_database
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,5 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadingConnec
 @pytest.fixture
 def database(template: sqlite3.Connection) -> Iterator[ReadingConnection]:
     """An empty catalog in memory."""
-    raw = sqlite3.connect(":memory:", isolation_level=None, factory=ReadingConnection)
-    template.backup(raw)
-    yield raw
-    raw.close()
+    with copy_of(template) as raw:
+        yield raw

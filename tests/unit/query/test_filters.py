@@ -15,16 +15,13 @@ from catalogdb.query.rank import compile_left_out, compile_rank
 from catalogdb.store.engine import ReadingConnection
 from catalogdb.store.reader import Reader
 from tests.unit.query.known import ROWS
-from tests.unit.query.world import NOW, Filler
+from tests.unit.query.world import NOW, reader_of
 
 
 @pytest.fixture(scope="module")
 def reader(template: sqlite3.Connection) -> Iterator[Reader]:
-    raw = sqlite3.connect(":memory:", isolation_level=None, factory=ReadingConnection)
-    template.backup(raw)
-    Filler(raw).add(ROWS)
-    yield Reader(raw)
-    raw.close()
+    with reader_of(template, ROWS) as reader:
+        yield reader
 
 
 def agreed(reader: Reader, ways: Ways) -> list[int]:

@@ -14,33 +14,26 @@ from catalogdb.errors import QueryError
 from catalogdb.query.compile import compile_count, compile_search
 from catalogdb.query.mongo import from_document, opposite
 from catalogdb.query.tree import Filter, Node
-from catalogdb.store.engine import ReadingConnection
 from catalogdb.store.reader import Reader
 from tests.unit.query import naive
 from tests.unit.query.known import ROWS
 from tests.unit.query.test_properties import ROWS as ODD_ROWS
 from tests.unit.query.trees import trees
-from tests.unit.query.world import NOW, Filler
+from tests.unit.query.world import NOW, reader_of
 
 VISIBLE = {1, 2, 3, 4, 6, 7}
 
 
 @pytest.fixture(scope="module")
 def reader(template: sqlite3.Connection) -> Iterator[Reader]:
-    raw = sqlite3.connect(":memory:", isolation_level=None, factory=ReadingConnection)
-    template.backup(raw)
-    Filler(raw).add(ROWS)
-    yield Reader(raw)
-    raw.close()
+    with reader_of(template, ROWS) as reader:
+        yield reader
 
 
 @pytest.fixture(scope="module")
 def odd_reader(template: sqlite3.Connection) -> Iterator[Reader]:
-    raw = sqlite3.connect(":memory:", isolation_level=None, factory=ReadingConnection)
-    template.backup(raw)
-    Filler(raw).add(ODD_ROWS)
-    yield Reader(raw)
-    raw.close()
+    with reader_of(template, ODD_ROWS) as reader:
+        yield reader
 
 
 def search(reader: Reader, document: dict[Any, Any]) -> set[int]:

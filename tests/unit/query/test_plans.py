@@ -13,9 +13,8 @@ from catalogdb.query.parse import parse_filter, parse_ident, parse_order
 from catalogdb.query.plan import Statement, Ways
 from catalogdb.query.rank import compile_left_out, compile_rank
 from catalogdb.query.tree import Filter
-from catalogdb.store.engine import ReadingConnection
 from catalogdb.store.reader import Reader
-from tests.unit.query.world import NOW, Filler, Row
+from tests.unit.query.world import NOW, Row, reader_of
 
 ROWS = [
     Row(
@@ -36,13 +35,8 @@ TINY = ("SCAN r", "SCAN o")
 
 @pytest.fixture(scope="module", params=["no statistics", "analyzed"])
 def reader(request: pytest.FixtureRequest, template: sqlite3.Connection) -> Iterator[Reader]:
-    raw = sqlite3.connect(":memory:", isolation_level=None, factory=ReadingConnection)
-    template.backup(raw)
-    Filler(raw).add(ROWS)
-    if request.param == "analyzed":
-        raw.execute("ANALYZE")
-    yield Reader(raw)
-    raw.close()
+    with reader_of(template, ROWS, analyzed=request.param == "analyzed") as reader:
+        yield reader
 
 
 def plan(reader: Reader, ways: Ways | Statement) -> list[str]:

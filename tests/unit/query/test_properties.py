@@ -18,12 +18,11 @@ from catalogdb.query.compile import compile_count, compile_search
 from catalogdb.query.parse import parse_filter, parse_order
 from catalogdb.query.rank import compile_left_out, compile_rank
 from catalogdb.query.tree import Filter, Ident, Node, OrderKey
-from catalogdb.store.engine import ReadingConnection
 from catalogdb.store.reader import Reader
 from tests.unit.query import naive
 from tests.unit.query.render import render, render_order
 from tests.unit.query.trees import NAMES, TEXTS, orders, trees
-from tests.unit.query.world import NOW, Filler, Row
+from tests.unit.query.world import NOW, Row, reader_of
 
 quick = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -82,11 +81,8 @@ ROWS = odd_rows(60, seed=20261124)
 
 @pytest.fixture(scope="module")
 def reader(template: sqlite3.Connection) -> Iterator[Reader]:
-    raw = sqlite3.connect(":memory:", isolation_level=None, factory=ReadingConnection)
-    template.backup(raw)
-    Filler(raw).add(ROWS)
-    yield Reader(raw)
-    raw.close()
+    with reader_of(template, ROWS) as reader:
+        yield reader
 
 
 @quick

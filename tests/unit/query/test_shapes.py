@@ -18,24 +18,20 @@ from catalogdb.query.plan import Ways
 from catalogdb.query.rank import compile_rank
 from catalogdb.query.shapes import EXACT, compile_shape, shape_of
 from catalogdb.query.tree import And, Between, Comparison, Fails, Filter, Membership, Node, Not, Or, Value, iter_values
-from catalogdb.store.engine import ReadingConnection
 from catalogdb.store.memory import Memory
 from catalogdb.store.reader import Reader
 from tests.unit.query.render import render
 from tests.unit.query.test_properties import ROWS
 from tests.unit.query.trees import NAMES, NUMBERS, PATTERNS, REGEXES, TEXTS, trees
-from tests.unit.query.world import NOW, Filler
+from tests.unit.query.world import NOW, reader_of
 
 quick = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")
 def reader(template: sqlite3.Connection) -> Iterator[Reader]:
-    raw = sqlite3.connect(":memory:", isolation_level=None, factory=ReadingConnection)
-    template.backup(raw)
-    Filler(raw).add(ROWS)
-    yield Reader(raw)
-    raw.close()
+    with reader_of(template, ROWS) as reader:
+        yield reader
 
 
 class Asker:

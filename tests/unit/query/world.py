@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,6 +15,7 @@ from catalogdb.records import FIELD_NAMES, Origin, Scalar
 from catalogdb.store.engine import ReadingConnection, make_engine, parse_url
 from catalogdb.store.intern import typed
 from catalogdb.store.migrate import open_schema
+from catalogdb.store.reader import Reader
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=timezone.utc)
 AT = "2026-11-24T12:00:00+00:00"
@@ -157,3 +159,21 @@ class Filler:
             return None
         text = json.dumps({name: origin_id for name in row.fields})
         return self._id("provenance_sets", digest=text, origins=text)
+
+
+@contextmanager
+def copy_of(template: sqlite3.Connection) -> Iterator[ReadingConnection]:
+    """A catalog in memory like ``template``."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None, factory=ReadingConnection)) as raw:
+        template.backup(raw)
+        yield raw
+
+
+@contextmanager
+def reader_of(template: sqlite3.Connection, rows: Sequence[Row], *, analyzed: bool = False) -> Iterator[Reader]:
+    """A reader of a copy with these rows."""
+    with copy_of(template) as raw:
+        Filler(raw).add(rows)
+        if analyzed:
+            raw.execute("ANALYZE")
+        yield Reader(raw)

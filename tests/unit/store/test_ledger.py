@@ -29,24 +29,9 @@ from catalogdb.records import (
     Weights,
 )
 from catalogdb.store import Ledger, Root
-from catalogdb.store.engine import make_engine, parse_url
-from catalogdb.store.migrate import open_schema
 
 ROOT = "/data/outputs"
 ORIGIN = Origin("yaml", "sidecar", "", "key", "checkpoint")
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "catalog.db"
-
-
-@pytest.fixture
-def engine(database: Path) -> Iterator[Engine]:
-    engine = make_engine(parse_url(f"sqlite:///{database}"))
-    open_schema(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,23 +11,8 @@ from sqlalchemy import Engine
 
 from catalogdb.errors import AlreadyWatched
 from catalogdb.store import Lease, Pulse
-from catalogdb.store.engine import make_engine, parse_url
-from catalogdb.store.migrate import open_schema
 
 NAMESPACE = "catalogdb.store.watchers.pid_namespace"
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "catalog.db"
-
-
-@pytest.fixture
-def engine(database: Path) -> Iterator[Engine]:
-    engine = make_engine(parse_url(f"sqlite:///{database}"))
-    open_schema(engine)
-    yield engine
-    engine.dispose()
 
 
 def watchers(database: Path) -> list[tuple[str, str]]:
