@@ -14,7 +14,7 @@ from catalogdb.records import Checkpoint
 from catalogdb.store.engine import ReadingConnection
 from catalogdb.store.functions import anything, only_reading
 from catalogdb.store.memory import Memory
-from catalogdb.store.rows import Batch
+from catalogdb.store.rows import load
 from catalogdb.store.status import CatalogStatus, read_status
 
 T = TypeVar("T")
@@ -178,7 +178,7 @@ class Reader:
         with self.snapshot():
             for start in range(0, len(ids), BATCH):
                 some = ids[start : start + BATCH]
-                found.extend(Batch(self._raw, some, self.memory).checkpoints(some))
+                found.extend(load(self._raw, some, self.memory))
         return found
 
     def find_id_by_path(self, path: str) -> int | None:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
-from itertools import groupby
 from math import nan
-from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from catalogdb.records import FIELD_NAMES, Checkpoint, Origin, Scalar, Weights, sidecar_path
+from catalogdb.records import FIELD_NAMES, Checkpoint, Origin, Scalar, Weights
 from catalogdb.store.functions import scalar
 from catalogdb.store.memory import Memory
 from catalogdb.store.paths import absolute
+from catalogdb.store.provenance import Provenance
 
 T = TypeVar("T")
 _Read = Callable[[str], dict[int, T]]
 """Ids as a JSON list → what they stand for."""
+
+FEW = 100
+"""Checkpoints that are remembered when so many are loaded at once."""
+_Arranged = tuple[tuple[str, ...], tuple[int, ...]]
+"""The names of values and the ids of their origins, in the same order."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _COLUMNS = (
@@ -54,99 +60,141 @@ SELECT_ROWS = (
     "FROM checkpoints c CROSS JOIN roots r ON r.id = c.root_id LEFT JOIN notes n ON n.checkpoint_id = c.id "
     f"WHERE c.id IN {_MARK}"
 )
-SELECT_METRICS = f"SELECT checkpoint_id, name_id, value, origin_id FROM metrics WHERE checkpoint_id IN {_MARK}"
-SELECT_METRIC_NAMES = f"SELECT id, name FROM metric_names WHERE id IN {_MARK}"
-_OVERRIDDEN = "o.role = 'params' AND o.path LIKE '%.hydra/overrides.yaml'"
-SELECT_PARAMS = (
-    "SELECT g.param_set_id, p.name, p.type, p.value, p.origin_id FROM param_set_groups g "
-    "CROSS JOIN params p ON p.param_group_id = g.param_group_id CROSS JOIN origins o ON o.id = p.origin_id "
-    f"WHERE g.param_set_id IN {_MARK} ORDER BY g.param_set_id, {_OVERRIDDEN} DESC, p.name"
+SELECT_METRICS = (
+    f"SELECT checkpoint_id, name_id, value, origin_id FROM metrics WHERE checkpoint_id IN {_MARK} ORDER BY 1, 2"
 )
-"""What the user changed comes first."""
-
-SELECT_TAGS = f"SELECT checkpoint_id, key, value FROM tags WHERE checkpoint_id IN {_MARK} ORDER BY checkpoint_id, key"
-SELECT_ALIASES = f"SELECT checkpoint_id, name FROM aliases WHERE checkpoint_id IN {_MARK} ORDER BY name"
+SELECT_METRIC_NAMES = f"SELECT id, name FROM metric_names WHERE id IN {_MARK}"
+SELECT_GROUPS = f"SELECT param_set_id, param_group_id FROM param_set_groups WHERE param_set_id IN {_MARK} ORDER BY 1, 2"
+SELECT_PARAMS = (
+    f"SELECT param_group_id, name, type, value, origin_id FROM params WHERE param_group_id IN {_MARK} ORDER BY 1, 2"
+)
+SELECT_TAGS = f"SELECT checkpoint_id, key, value FROM tags WHERE checkpoint_id IN {_MARK} ORDER BY 1, 2"
+SELECT_ALIASES = f"SELECT checkpoint_id, name FROM aliases WHERE checkpoint_id IN {_MARK} ORDER BY 1, 2"
 SELECT_PROVENANCE = f"SELECT id, origins FROM provenance_sets WHERE id IN {_MARK}"
 SELECT_ORIGINS = f"SELECT id, tier, role, path, key, scope FROM origins WHERE id IN {_MARK}"
 
 
-class Provenance(Mapping[str, Mapping[str, str]]):
-    """Where each value of a checkpoint comes from, worded when it is first looked at: few who ask for paths do."""
+@dataclass(frozen=True, slots=True)
+class Sourced(Generic[T]):
+    """Parameters, or metrics, by their names, and where they come from. A metric's missing value is NaN."""
 
-    __slots__ = ("_described", "_file", "_parts")
-
-    def __init__(self, parts: Sequence[tuple[str, Mapping[str, Origin]]], path: str) -> None:
-        """``parts`` are origins by name, with what stands before each name."""
-        self._parts = parts
-        self._file = path
-        self._described: dict[str, dict[str, str]] | None = None
-
-    def __getitem__(self, name: str) -> Mapping[str, str]:
-        return self._all()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def __repr__(self) -> str:
-        return repr(self._all())
-
-    def _all(self) -> dict[str, dict[str, str]]:
-        if self._described is None:
-            file, sidecar = self._file.rpartition("/")[2], sidecar_path(self._file).rpartition("/")[2]
-            used = {origin for _, origins in self._parts for origin in origins.values()}
-            words = {origin: origin.describe(file, sidecar) for origin in used}
-            self._described = {
-                prefix + name: words[origin] for prefix, origins in self._parts for name, origin in origins.items()
-            }
-        return self._described
-
-
-class ParamSet(NamedTuple):
-    """Parameters by their dotted names, and where they come from."""
-
-    values: dict[str, Scalar]
+    values: dict[str, T]
     origins: dict[str, Origin]
 
 
-class Metrics(NamedTuple):
-    """Values by the metrics' names, in the order of these, and where they come from. A missing value is NaN."""
+class Group(NamedTuple):
+    """Parameters that several sets share, in columns."""
 
-    values: dict[str, float]
+    names: tuple[str, ...]
+    values: tuple[Scalar, ...]
+    origin_ids: tuple[int, ...]
+
+
+class Arrangement(NamedTuple):
+    """How named values are put in order: ``places`` are where they stand before. Most checkpoints share a few of these:
+    all whose values have the same names and come from the same places.
+
+    What the user changed comes first, then it goes by name.
+    """
+
+    names: tuple[str, ...]
+    places: tuple[int, ...]
     origins: dict[str, Origin]
 
+    @classmethod
+    def make(cls, names: Sequence[str], origins: Sequence[Origin]) -> Arrangement:
+        places = sorted(range(len(names)), key=lambda place: (not _is_override(origins[place]), names[place]))
+        ordered = tuple(names[place] for place in places)
+        return cls(ordered, tuple(places), {names[place]: origins[place] for place in places})
 
-_NO_PARAMS = ParamSet({}, {})
+    def apply(self, values: Sequence[T]) -> Sourced[T]:
+        return Sourced(dict(zip(self.names, map(values.__getitem__, self.places), strict=True)), self.origins)
+
+
+class Parts(NamedTuple):
+    """What a checkpoint is made of. Others are made of the same objects, so that each has copies of what can change."""
+
+    fields: tuple[Any, ...]
+    """Those of a Checkpoint before ``metrics``, in its order."""
+    metrics: Sourced[float]
+    params: Sourced[Scalar]
+    origins: Mapping[str, Origin]
+    weights: tuple[int, int, str, str | None] | None
+    link_target: str | None
+    tags: dict[str, str | None]
+    aliases: tuple[str, ...]
+    note: str | None
+    problems: tuple[str, ...]
+
+    def checkpoint(self) -> Checkpoint:
+        origins = (("", self.origins), ("metrics.", self.metrics.origins), ("params.", self.params.origins))
+        values = (
+            *self.fields,
+            self.metrics.values.copy(),
+            self.params.values.copy(),
+            Provenance(origins, self.fields[1]),
+            None if self.weights is None else _weights(*self.weights),
+            self.link_target,
+            self.tags.copy(),
+            self.aliases,
+            self.note,
+            self.problems,
+        )
+        return Checkpoint(*values)  # in three quarters of the time that it takes by name
+
+
+_EMPTY = Group((), (), ())
+_NO_METRICS: Sourced[float] = Sourced({}, {})
+_NO_PARAMS: Sourced[Scalar] = Sourced({}, {})
+
+
+def load(raw: sqlite3.Connection, ids: Sequence[int], memory: Memory) -> Iterator[Checkpoint]:
+    """Up to 500 checkpoints in the order of ``ids``; those that are gone are left out.
+
+    A few are remembered, for the question that is asked again; many would push out what is.
+    """
+
+    def read(listed: str) -> dict[int, Parts]:
+        return Batch(raw, listed, memory).parts()
+
+    found = _remembered(memory, "checkpoints", set(ids), read) if len(ids) <= FEW else read(json.dumps(list(ids)))
+    return (parts.checkpoint() for checkpoint_id in ids if (parts := found.get(checkpoint_id)) is not None)
 
 
 class Batch:
-    """What up to 500 checkpoints are made of: one query for each table, and none for what is remembered."""
+    """Rows by a JSON list of their ids: one query for each table, and none for what is remembered."""
 
-    def __init__(self, raw: sqlite3.Connection, ids: Sequence[int], memory: Memory) -> None:
+    def __init__(self, raw: sqlite3.Connection, ids: str, memory: Memory) -> None:
         self._raw = raw
         self._memory = memory
-        text = json.dumps(list(ids))
-        self._rows = {row[2]: row for row in raw.execute(SELECT_ROWS, (text,))}
-        self._metrics = self._read_metrics(text)
-        self._tags: dict[int, dict[str, str | None]] = {}
-        for checkpoint_id, key, value in raw.execute(SELECT_TAGS, (text,)):
-            self._tags.setdefault(checkpoint_id, {})[key] = value
-        self._aliases: dict[int, list[str]] = {}
-        for checkpoint_id, name in raw.execute(SELECT_ALIASES, (text,)):
-            self._aliases.setdefault(checkpoint_id, []).append(name)
-        self._params: dict[int, ParamSet] = self._shared("params", _PARAM_SET, self._read_params)
+        self._rows = raw.execute(SELECT_ROWS, (ids,)).fetchall()
+        self._metrics = self._read_metrics(ids)
+        self._tags = {key: dict(zip(*columns, strict=True)) for key, columns in self._by_id(SELECT_TAGS, ids).items()}
+        self._aliases = {key: names for key, (names,) in self._by_id(SELECT_ALIASES, ids).items()}
+        self._params: dict[int, Sourced[Scalar]] = self._shared("params", _PARAM_SET, self._read_params)
         self._provenance: dict[int, dict[str, Origin]] = self._shared(
             "provenance", _PROVENANCE_SET, self._read_provenance
         )
 
-    def checkpoints(self, ids: Iterable[int]) -> Iterator[Checkpoint]:
-        """In the order of ``ids``; those that are gone are left out."""
-        return (self._checkpoint(row) for checkpoint_id in ids if (row := self._rows.get(checkpoint_id)) is not None)
+    def parts(self) -> dict[int, Parts]:
+        """By the ids of those that are there."""
+        return {row[2]: self._parts(row) for row in self._rows}
+
+    def _by_id(self, sql: str, ids: str) -> dict[int, list[tuple[Any, ...]]]:
+        """The columns of a statement by the id that is the first of them, in whose order its rows are."""
+        rows = self._raw.execute(sql, (ids,)).fetchall()
+        if not rows:
+            return {}
+        found: dict[int, list[tuple[Any, ...]]] = {}
+        keys, *columns = zip(*rows, strict=True)
+        end = 0
+        while end < len(keys):
+            start, end = end, bisect_right(keys, keys[end], end)
+            found[keys[start]] = [column[start:end] for column in columns]
+        return found
 
     def _shared(self, kind: str, place: int, read: _Read[T]) -> dict[int, T]:
-        return _remembered(self._memory, kind, {row[place] for row in self._rows.values()} - {None}, read)
+        return _remembered(self._memory, kind, {row[place] for row in self._rows} - {None}, read)
 
     def _origins(self, ids: Iterable[int]) -> dict[int, Origin]:
         def read(missing: str) -> dict[int, Origin]:
@@ -154,33 +202,52 @@ class Batch:
 
         return _remembered(self._memory, "origins", set(ids), read)
 
-    def _read_metrics(self, ids: str) -> dict[int, Metrics]:
+    def _arrangements(self, keys: Collection[_Arranged]) -> dict[_Arranged, Arrangement]:
+        known = self._memory.of("arrangements")
+        missing = {key for key in keys if key not in known}
+        if missing:
+            origins = self._origins(origin_id for _, origin_ids in missing for origin_id in origin_ids)
+            known.update(
+                (key, Arrangement.make(key[0], [origins[origin_id] for origin_id in key[1]])) for key in missing
+            )
+        return known
+
+    def _metric_names(self, sets: set[tuple[int, ...]]) -> dict[tuple[int, ...], tuple[str, ...]]:
         def read(missing: str) -> dict[int, str]:
             return dict(self._raw.execute(SELECT_METRIC_NAMES, (missing,)))
 
-        rows = self._raw.execute(SELECT_METRICS, (ids,)).fetchall()
-        names = _remembered(self._memory, "metric names", {row[1] for row in rows}, read)
-        known = self._origins(row[3] for row in rows)
-        found: dict[int, Metrics] = {}
-        for checkpoint_id, of_one in groupby(rows, itemgetter(0)):
-            listed = sorted([(names[name_id], value, origin_id) for _, name_id, value, origin_id in of_one])
-            found[checkpoint_id] = Metrics(
-                {name: nan if value is None else value for name, value, _ in listed},
-                {name: known[origin_id] for name, _, origin_id in listed},
-            )
+        names = _remembered(self._memory, "metric names", {name_id for ids in sets for name_id in ids}, read)
+        return {ids: tuple(names[name_id] for name_id in ids) for ids in sets}
+
+    def _read_metrics(self, ids: str) -> dict[int, Sourced[float]]:
+        parts = self._by_id(SELECT_METRICS, ids)
+        named = self._metric_names({columns[0] for columns in parts.values()})
+        known = self._arrangements([(named[name_ids], origin_ids) for name_ids, _, origin_ids in parts.values()])
+        found: dict[int, Sourced[float]] = {}
+        for checkpoint_id, (name_ids, values, origin_ids) in parts.items():
+            floats = values if None not in values else [nan if value is None else value for value in values]
+            found[checkpoint_id] = known[named[name_ids], origin_ids].apply(floats)
         return found
 
-    def _read_params(self, ids: str) -> dict[int, ParamSet]:
-        rows = self._raw.execute(SELECT_PARAMS, (ids,)).fetchall()
-        known = self._origins(row[4] for row in rows)
-        sets: dict[int, ParamSet] = {}
-        for set_id, group in groupby(rows, itemgetter(0)):
-            of_one = list(group)
-            sets[set_id] = ParamSet(
-                {name: scalar(kind, value) for _, name, kind, value, _ in of_one},
-                {name: known[origin_id] for _, name, _, _, origin_id in of_one},
+    def _read_params(self, ids: str) -> dict[int, Sourced[Scalar]]:
+        def read(missing: str) -> dict[int, Group]:
+            return {
+                group_id: Group(names, tuple(map(scalar, kinds, values)), origin_ids)
+                for group_id, (names, kinds, values, origin_ids) in self._by_id(SELECT_PARAMS, missing).items()
+            }
+
+        sets = {set_id: group_ids for set_id, (group_ids,) in self._by_id(SELECT_GROUPS, ids).items()}
+        groups = _remembered(
+            self._memory, "param groups", {each for group_ids in sets.values() for each in group_ids}, read
+        )
+        whole = {
+            set_id: Group(
+                *(sum(column, ()) for column in zip(*(groups.get(each, _EMPTY) for each in group_ids), strict=True))
             )
-        return sets
+            for set_id, group_ids in sets.items()
+        }
+        known = self._arrangements([(group.names, group.origin_ids) for group in whole.values()])
+        return {set_id: known[group.names, group.origin_ids].apply(group.values) for set_id, group in whole.items()}
 
     def _read_provenance(self, ids: str) -> dict[int, dict[str, Origin]]:
         sets = {row[0]: json.loads(row[1]) for row in self._raw.execute(SELECT_PROVENANCE, (ids,))}
@@ -190,42 +257,31 @@ class Batch:
             for set_id, fields in sets.items()
         }
 
-    def _checkpoint(self, row: tuple[Any, ...]) -> Checkpoint:
+    def _parts(self, row: tuple[Any, ...]) -> Parts:
         root, note, checkpoint_id, rel_path, kind, size_bytes, mtime_ns, state, source, stale = row[:_WEIGHTS]
-        *weights, link_target, problems, param_set, provenance = row[_WEIGHTS:_FIELDS]
+        num_parameters, num_tensors, dtypes, weights, link_target, problems, param_set, provenance = row[
+            _WEIGHTS:_FIELDS
+        ]
         known = list(row[_FIELDS:])
         known[_CONFIG_PATH] = _absolute(root, known[_CONFIG_PATH])
         path = absolute(root, rel_path)
-        metrics = self._metrics.get(checkpoint_id) or Metrics({}, {})
-        params = self._params.get(param_set, _NO_PARAMS)
-        origins = (
-            ("", self._provenance.get(provenance, {})),
-            ("metrics.", metrics.origins),
-            ("params.", params.origins),
-        )
-        values = (
-            checkpoint_id,
-            path,
-            root,
-            rel_path,
-            kind,
-            size_bytes,
-            _iso(mtime_ns),
-            state,
-            source,
-            bool(stale),
-            *known,
-            metrics.values,
-            params.values.copy(),
-            Provenance(origins, path),
-            _weights(*weights),
+        first = (checkpoint_id, path, root, rel_path, kind, size_bytes, _iso(mtime_ns), state, source, bool(stale))
+        return Parts(
+            (*first, *known),
+            self._metrics.get(checkpoint_id, _NO_METRICS),
+            self._params.get(param_set, _NO_PARAMS),
+            self._provenance.get(provenance, {}),
+            None if num_parameters is None else (num_parameters, num_tensors or 0, dtypes or "{}", weights),
             _absolute(root, link_target),
             self._tags.get(checkpoint_id, {}),
-            tuple(self._aliases.get(checkpoint_id, ())),
+            self._aliases.get(checkpoint_id, ()),
             note,
             tuple(json.loads(problems)) if problems else (),
         )
-        return Checkpoint(*values)  # in three quarters of the time that it takes by name
+
+
+def _is_override(origin: Origin) -> bool:
+    return origin.role == "params" and origin.path.endswith(".hydra/overrides.yaml")
 
 
 def _remembered(memory: Memory, kind: str, ids: set[int], read: _Read[T]) -> dict[int, T]:
@@ -247,12 +303,8 @@ def _iso(nanoseconds: int) -> str:
     return (_EPOCH + timedelta(microseconds=nanoseconds // 1000)).isoformat()
 
 
-def _weights(
-    num_parameters: int | None, num_tensors: int | None, dtypes: str | None, fingerprint: str | None
-) -> Weights | None:
-    if num_parameters is None:
-        return None
-    return Weights(num_parameters, num_tensors or 0, dict(_elements(dtypes or "{}")), fingerprint)
+def _weights(num_parameters: int, num_tensors: int, dtypes: str, fingerprint: str | None) -> Weights:
+    return Weights(num_parameters, num_tensors, dict(_elements(dtypes)), fingerprint)
 
 
 @lru_cache(maxsize=64)

@@ -340,6 +340,18 @@ def beside_mlflow(file: Path, theirs: Path, runs: int) -> dict[str, list[float]]
         return mlflow_store.measure(theirs, runs, lambda metric: common.ours(catalog, METRICS.index(metric)))
 
 
+def _beside(asked: str, ours: list[float], theirs: list[float], bound: int | None = None) -> Row:
+    faster = median(theirs) / median(ours)
+    return Row(
+        asked,
+        _ms(ours),
+        _ms(theirs),
+        f"{faster:,.0f}{TIMES} faster",
+        "" if bound is None else f"at least {bound:,}{TIMES}",
+        None if bound is None else faster >= bound,
+    )
+
+
 def queries(folder: Path, sizes: Sizes) -> Iterator[Row]:
     """The rows of the table."""
     file = folder / "crowd.db"
@@ -350,15 +362,9 @@ def queries(folder: Path, sizes: Sizes) -> Iterator[Row]:
     print(f"making an MLflow store of {sizes.runs:,} runs …", file=sys.stderr)
     store = folder / "mlflow.db"
     taken = json.loads(python_module("tests.benchmarks.queries", "mlflow", file, store, "--runs", sizes.runs))
-    faster = median(taken["theirs"]) / median(taken["ours"])
-    yield Row(
-        f"g. the first of these questions, against MLflow's `search_runs` over {sizes.runs:,} runs",
-        _ms(taken["ours"]),
-        _ms(taken["theirs"]),
-        f"{faster:,.0f}{TIMES} faster",
-        f"at least {FASTER:,}{TIMES}",
-        faster >= FASTER,
-    )
+    question = f"g. the first of these questions, against MLflow's `search_runs` over {sizes.runs:,} runs"
+    yield _beside(question, taken["again"], taken["theirs"], FASTER)
+    yield _beside(f"{question}, each metric for the first time", taken["first"], taken["theirs"])
     yield _started(file)
     yield _completed(file)
     shutil.rmtree(folder / "outputs")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from catalogdb import Catalog
 from catalogdb.errors import DatabaseError, QueryError
 from catalogdb.records import FIELD_NAMES, Weights
 from catalogdb.store import regex
@@ -109,6 +110,39 @@ def test_load_needs_few_statements(database_of_many: ReadingConnection) -> None:
     assert [checkpoint.id for checkpoint in found] == list(range(1, 1201))
     assert all(checkpoint.metrics["acc"] == checkpoint.id for checkpoint in found)
     assert len(seen) <= 2 + 3 * 8
+
+
+def test_load_remembers_a_few_until_somebody_writes(tmp_path: Path) -> None:
+    with Catalog.open(tmp_path / "c.db") as catalog, closing(sqlite3.connect(tmp_path / "c.db")) as writer:
+        Filler(writer).add(ROWS)
+        writer.commit()
+        with catalog._store.reader() as reader:
+            reader.load([1, 2])
+        seen: list[str] = []
+        with catalog._store.reader() as reader:
+            reader._raw.set_trace_callback(seen.append)
+            again = reader.load([2, 1])
+            reader._raw.set_trace_callback(None)
+        assert seen == []
+        assert [found.tags for found in again] == [{"stage": "Prod"}, {"production": None, "stage": "prod"}]
+        catalog.tag(1, "-production")
+        writer.execute("UPDATE metrics SET value = 0.75 WHERE checkpoint_id = 1")
+        writer.execute("DELETE FROM checkpoints WHERE id = 2")
+        writer.commit()
+        with catalog._store.reader() as reader:
+            (found,) = reader.load([2, 1])
+        assert (found.tags, found.metrics) == ({"stage": "prod"}, {"val/hmean": 0.75, "val/loss": 0.75})
+
+
+def test_a_checkpoint_may_be_changed_and_no_other_answer_is(raw: ReadingConnection) -> None:
+    reader = Reader(raw)
+    one, twin = reader.load([1, 1])
+    before = twin.to_dict()
+    for held in (one.metrics, one.params, one.tags, one.weights.dtypes if one.weights else {}):
+        assert isinstance(held, dict)
+        held.clear()
+    assert one.to_dict() != before
+    assert [found.to_dict() for found in (twin, *reader.load([1]))] == [before, before]
 
 
 @pytest.fixture
