@@ -29,6 +29,14 @@ def parse_timestamp(text: str) -> datetime:
     return datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), micros, zone)
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def iso_of_ns(nanoseconds: int) -> str:
+    """Nanoseconds since the epoch, as files have them, to the microsecond; UTC."""
+    return (_EPOCH + timedelta(microseconds=nanoseconds // 1000)).isoformat()
+
+
 _READ_BY_SQLITE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 """https://sqlite.org/lang_datefunc.html, section 2."""
 

@@ -84,6 +84,7 @@ FACES_SEE = {
     "errors",
     "settings",
     "query.fields",
+    "query.column_names",
     "demo",
     "columnar",
     "names",

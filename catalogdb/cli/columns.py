@@ -26,15 +26,16 @@ from catalogdb.cli.render import (
 )
 from catalogdb.columnar import Kind
 from catalogdb.errors import UsageError
-from catalogdb.query.fields import FIELDS, Field, find_field, near_names
+from catalogdb.query.column_names import PARTS, ColumnName, parse_column, unquote
+from catalogdb.query.fields import FIELDS, Field
 from catalogdb.records import Checkpoint
 
-MAPPINGS = ("metrics", "params", "tags", "weights", "provenance")
+MAPPINGS = (*PARTS, "provenance")
 """The parts of a record whose entries are columns of their own, as in ``metrics.val/loss``."""
 
 _WEIGHTS = {"num_parameters": "num_parameters", "num_tensors": "num_tensors", "weights_fingerprint": "fingerprint"}
-_KNOWN = tuple(dict.fromkeys([*FIELDS, *(item.name for item in fields(Checkpoint))]))
-_QUOTED = r"`[^`]*`|\"[^\"]*\""
+_RECORD = tuple(item.name for item in fields(Checkpoint) if item.name not in FIELDS)
+_QUOTED = r"(?:`[^`]*`)+|(?:\"[^\"]*\")+"
 _ITEM = re.compile(rf"(?:{_QUOTED}|[^,`\"])+")
 _METRIC = re.compile(rf"\bmetrics\.({_QUOTED}|[\w/.@:-]+)")
 
@@ -53,41 +54,26 @@ def split_list(text: str) -> list[str]:
     return [item.strip() for item in _ITEM.findall(text) if item.strip()]
 
 
-def unquote(name: str) -> str:
-    return name[1:-1] if len(name) > 1 and name[0] == name[-1] and name[0] in '`"' else name
-
-
-def parse_columns(text: str, metric_names: Callable[[], Sequence[str]]) -> list[Column]:
+def parse_columns(text: str, metric_names: Sequence[str]) -> list[Column]:
     """The columns that ``-c`` names. Raises UsageError, with near names, for one that no checkpoint can have."""
-    columns = [_parse_column(item, metric_names) for item in split_list(text)]
-    if not columns:
+    items = split_list(text)
+    if not items:
         raise UsageError("-c: names no column; write them with commas between, such as path,epoch,metrics.val/loss")
-    return columns
+    return [
+        _column(parse_column(item, asked_by="-c", metrics=metric_names, wholes=_RECORD, parts=MAPPINGS))
+        for item in items
+    ]
 
 
-def _parse_column(item: str, metric_names: Callable[[], Sequence[str]]) -> Column:
-    group, dot, key = item.partition(".")
-    if dot and group in MAPPINGS:
-        name = unquote(key)
-        if group == "metrics" and name not in (known := metric_names()):
-            raise UsageError(f"-c: {item}: no checkpoint has this metric{_suggest(near_names(name, known))}")
-        return Column(f"{group}.{name}", _entry(group, name), "float" if group == "metrics" else "null")
-    name = unquote(item)
-    field = find_field(name)
-    if field is not None:
-        return _field_column(field)
-    if name in _KNOWN:
-        return Column(name, _field(name))
-    near = [f"metrics.{metric}" for metric in metric_names() if metric == name] or near_names(name, _KNOWN)
-    raise UsageError(f"-c: {item}: no such column{_suggest(near)}")
+def _column(column: ColumnName) -> Column:
+    if column.part is not None:
+        return Column(str(column), _entry(column.part, column.name), "float" if column.part == "metrics" else "null")
+    field = FIELDS.get(column.name)
+    return _field_column(field) if field is not None else Column(column.name, _field(column.name))
 
 
 def _field_column(field: Field) -> Column:
     return Column(field.name, _field(field.name), "text" if field.type == "time" else field.type)
-
-
-def _suggest(near: Sequence[str]) -> str:
-    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _field(name: str) -> Callable[[Checkpoint], Any]:
@@ -159,7 +145,7 @@ def write_checkpoints(
             yield row
 
     if columns is not None:
-        _write(parse_columns(columns, metric_names), counted(), style)
+        _write(parse_columns(columns, metric_names()), counted(), style)
     elif style in {"json", "jsonl"}:
         write_records((row.to_dict() for row in counted()), lines=style == "jsonl")
     elif style in PATH_ENDS:

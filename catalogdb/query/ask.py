@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from catalogdb.errors import UsageError
-from catalogdb.query.columns import parse_columns, read_columns
+from catalogdb.query.columns import project, read_columns
 from catalogdb.query.compile import compile_count, compile_keys, compile_search
 from catalogdb.query.direction import resolve_mode
 from catalogdb.query.hints import hints
@@ -188,7 +188,7 @@ def page(store: Store, question: Question, token: str | None) -> Page[Checkpoint
 def page_of_rows(store: Store, question: Question, token: str | None, columns: Sequence[str]) -> Page[dict[str, Any]]:
     """The same as one mapping of the named columns for each."""
     with store.reader() as reader:
-        projected = parse_columns(columns, metrics=reader.metric_ids())
+        projected = project(columns, metrics=reader.metric_ids())
         ids, following = _page_ids(reader, question, token)
         names = [column.name for column in projected]
         found = Page(dict(zip(names, row, strict=True)) for row in read_columns(reader, projected, ids))

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from catalogdb.errors import UsageError
+from catalogdb.query.column_names import ColumnName, parse_column
 from catalogdb.query.conditions import Sql, joined
-from catalogdb.query.fields import FIELDS, find_field, near_names
+from catalogdb.query.fields import FIELDS
 from catalogdb.store import Reader
 from catalogdb.store.functions import scalar
+from catalogdb.timestamps import iso_of_ns
 
 BATCH = 500
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _METRIC = "(SELECT coalesce(v.value, 'nan') FROM metrics v WHERE v.checkpoint_id = c.id AND v.name_id = ?)"
 _TAG = "(SELECT coalesce(t.value, 1) FROM tags t WHERE t.checkpoint_id = c.id AND t.key = ?)"
 _PARAM = (
     "(SELECT p.{} FROM params p JOIN param_set_groups g ON g.param_group_id = p.param_group_id "
     "WHERE g.param_set_id = c.param_set_id AND p.name = ?)"
 )
-_ALIASES = (
-    "(SELECT json_group_array(a.name) FROM (SELECT name FROM aliases WHERE checkpoint_id = c.id ORDER BY name) a)"
-)
-_WEIGHTS = {"num_parameters": "num_parameters", "num_tensors": "num_tensors", "fingerprint": "weights_fingerprint"}
-PREFIXES = ("metrics", "params", "tags", "weights")
+_LISTS = {
+    "aliases": "(SELECT json_group_array(a.name) FROM "
+    "(SELECT name FROM aliases WHERE checkpoint_id = c.id ORDER BY name) a)",
+    "problems": "coalesce(c.problems, '[]')",
+}
+_WEIGHTS = {
+    "num_parameters": "c.num_parameters",
+    "num_tensors": "c.num_tensors",
+    "dtypes": "CASE WHEN c.num_parameters IS NOT NULL THEN coalesce(c.dtypes, '{}') END",
+    "fingerprint": "c.weights_fingerprint",
+}
+_AS_SHOWN: dict[str, tuple[str, Callable[..., Any] | None]] = {
+    "mtime": ("c.mtime_ns", iso_of_ns),
+    "created_at": ("c.created_at", None),
+    "stale": ("c.stale", bool),
+}
+"""Fields that a checkpoint doesn't show as they compare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,54 +50,34 @@ class Projected:
     convert: Callable[..., Any] | None = None
 
 
-def parse_columns(names: Sequence[str], *, metrics: Mapping[str, int]) -> list[Projected]:
+def project(names: Sequence[str], *, metrics: Mapping[str, int]) -> list[Projected]:
     """Fields, ``metrics.NAME``, ``params.NAME``, ``tags.NAME``, ``weights.NAME``, ``aliases``, ``problems``.
 
     Raises UsageError, with near names, for one that no checkpoint can have.
     """
     if isinstance(names, str) or not names:
         raise UsageError("columns are a list of names, such as ['path', 'epoch', 'metrics.val/loss']")
-    return [_parse(name, metrics) for name in names]
+    parsed = [parse_column(name, asked_by="columns", metrics=metrics, wholes=tuple(_LISTS)) for name in names]
+    return [Projected(str(column), *_read(column, metrics)) for column in parsed]
 
 
-def _parse(text: str, metrics: Mapping[str, int]) -> Projected:
-    prefix, dot, rest = text.partition(".")
-    if dot and prefix in PREFIXES:
-        return _entry(prefix, unquote(rest), metrics)
-    found = find_field(unquote(text))
-    if found is not None:
-        return _field(found.name)
-    if text in ("aliases", "problems"):
-        return Projected(text, (Sql(_ALIASES if text == "aliases" else "coalesce(c.problems, '[]')"),), _listed)
-    name = unquote(text)
-    near = [f"metrics.{name}"] if name in metrics else near_names(name, FIELDS)
-    raise UsageError(f"columns: {text}: no such column{_suggest(near)}")
-
-
-def _entry(group: str, name: str, metrics: Mapping[str, int]) -> Projected:
-    if group == "metrics":
-        if name not in metrics:
-            near = near_names(name, metrics)
-            raise UsageError(f"columns: metrics.{name}: no checkpoint has this metric{_suggest(near)}")
-        return Projected(f"metrics.{name}", (Sql(_METRIC, (metrics[name],)),), float)
-    if group == "params":
-        return Projected(
-            f"params.{name}", tuple(Sql(_PARAM.format(part), (name,)) for part in ("type", "value")), scalar
-        )
-    if group == "tags":
-        return Projected(f"tags.{name}", (Sql(_TAG, (name,)),), lambda value: True if value == 1 else value)
-    if name not in _WEIGHTS:
-        raise UsageError(f"columns: weights.{name}: no such column{_suggest(near_names(name, _WEIGHTS))}")
-    return Projected(f"weights.{name}", _field(_WEIGHTS[name]).read)
-
-
-def _field(name: str) -> Projected:
-    """As a checkpoint shows it, which for times isn't how they compare."""
-    if name == "mtime":
-        return Projected(name, (Sql("c.mtime_ns"),), _iso)
-    if name == "created_at":
-        return Projected(name, (Sql("c.created_at"),))
-    return Projected(name, (Sql(FIELDS[name].expression),), bool if name == "stale" else None)
+def _read(column: ColumnName, metrics: Mapping[str, int]) -> tuple[tuple[Sql, ...], Callable[..., Any] | None]:
+    """What SQL reads for a column, and what is made of that."""
+    part, name = column
+    if part == "metrics":
+        return (Sql(_METRIC, (metrics[name],)),), float
+    if part == "params":
+        return tuple(Sql(_PARAM.format(each), (name,)) for each in ("type", "value")), scalar
+    if part == "tags":
+        return (Sql(_TAG, (name,)),), lambda value: True if value == 1 else value
+    if part == "weights":
+        return (Sql(_WEIGHTS[name]),), json.loads if name == "dtypes" else None
+    if name in _LISTS:
+        return (Sql(_LISTS[name]),), json.loads
+    if name in _AS_SHOWN:
+        expression, convert = _AS_SHOWN[name]
+        return (Sql(expression),), convert
+    return (Sql(FIELDS[name].expression),), None
 
 
 def read_columns(reader: Reader, columns: Sequence[Projected], ids: Sequence[int]) -> Iterator[tuple[Any, ...]]:
@@ -114,20 +106,3 @@ def _converted(row: tuple[Any, ...], columns: Sequence[Projected]) -> tuple[Any,
             values.append(column.convert(*row[place : place + len(column.read)]))
         place += len(column.read)
     return tuple(values)
-
-
-def unquote(name: str) -> str:
-    return name[1:-1] if len(name) > 1 and name[0] == name[-1] and name[0] in '`"' else name
-
-
-def _iso(nanoseconds: int) -> str:
-    return (_EPOCH + timedelta(microseconds=nanoseconds // 1000)).isoformat()
-
-
-def _listed(text: str) -> list[Any]:
-    found: list[Any] = json.loads(text)
-    return found
-
-
-def _suggest(near: Collection[str]) -> str:
-    return f"; did you mean {' or '.join(near)}?" if near else ""

@@ -7,7 +7,6 @@ import sqlite3
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from math import nan
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -17,6 +16,7 @@ from catalogdb.store.functions import scalar
 from catalogdb.store.memory import Memory
 from catalogdb.store.paths import absolute
 from catalogdb.store.provenance import Provenance
+from catalogdb.timestamps import iso_of_ns
 
 T = TypeVar("T")
 _Read = Callable[[str], dict[int, T]]
@@ -27,7 +27,6 @@ FEW = 100
 _Arranged = tuple[tuple[str, ...], tuple[int, ...]]
 """The names of values and the ids of their origins, in the same order."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _COLUMNS = (
     "id",
     "rel_path",
@@ -265,7 +264,7 @@ class Batch:
         known = list(row[_FIELDS:])
         known[_CONFIG_PATH] = _absolute(root, known[_CONFIG_PATH])
         path = absolute(root, rel_path)
-        first = (checkpoint_id, path, root, rel_path, kind, size_bytes, _iso(mtime_ns), state, source, bool(stale))
+        first = (checkpoint_id, path, root, rel_path, kind, size_bytes, iso_of_ns(mtime_ns), state, source, bool(stale))
         return Parts(
             (*first, *known),
             self._metrics.get(checkpoint_id, _NO_METRICS),
@@ -297,10 +296,6 @@ def _remembered(memory: Memory, kind: str, ids: set[int], read: _Read[T]) -> dic
 
 def _absolute(root: str, stored: str | None) -> str | None:
     return None if stored is None else absolute(root, stored)
-
-
-def _iso(nanoseconds: int) -> str:
-    return (_EPOCH + timedelta(microseconds=nanoseconds // 1000)).isoformat()
 
 
 def _weights(num_parameters: int, num_tensors: int, dtypes: str, fingerprint: str | None) -> Weights:

@@ -31,7 +31,7 @@ ROW = Checkpoint(
     architecture="dbnet",
     monitor="val/hmean",
     metrics={"val/hmean": 0.5, "a,b": 2.0},
-    params={"lr": 0.1, "optimizer.name": "adam"},
+    params={"lr": 0.1, "optimizer.name": "adam", "a`b": 7},
     weights=Weights(num_parameters=3, num_tensors=1, dtypes={"float32": 3}, fingerprint="f"),
     tags={"good": None, "stage": "prod"},
 )
@@ -50,6 +50,7 @@ ROW = Checkpoint(
         ("metrics.val/loss", "metrics.val/loss", None),
         ("metrics.`a,b`", "metrics.a,b", 2.0),
         ('metrics."a,b"', "metrics.a,b", 2.0),
+        ("params.`a``b`", "params.a`b", 7),
         ("params.lr", "params.lr", 0.1),
         ("params.optimizer.name", "params.optimizer.name", "adam"),
         ("params.nope", "params.nope", None),
@@ -57,19 +58,20 @@ ROW = Checkpoint(
         ("tags.stage", "tags.stage", "prod"),
         ("tags.nope", "tags.nope", None),
         ("weights.fingerprint", "weights.fingerprint", "f"),
+        ("provenance.epoch", "provenance.epoch", None),
         ("num_parameters", "num_parameters", 3),
         ("weights_fingerprint", "weights_fingerprint", "f"),
         ("metrics", "metrics", {"val/hmean": 0.5, "a,b": 2.0}),
     ],
 )
 def test_a_column(text: str, name: str, value: Any) -> None:
-    (column,) = parse_columns(text, lambda: METRICS)
+    (column,) = parse_columns(text, METRICS)
     assert (column.name, column.value(ROW)) == (name, value)
 
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_field_is_a_column(name: str) -> None:
-    (column,) = parse_columns(name, lambda: [])
+    (column,) = parse_columns(name, [])
     column.value(ROW)
     column.value(replace(ROW, weights=None))
 
@@ -81,6 +83,7 @@ def test_every_field_is_a_column(name: str) -> None:
         ("val/hmean", "-c: val/hmean: no such column; did you mean metrics.val/hmean?"),
         ("metrics.val/hmeen", "-c: metrics.val/hmeen: no checkpoint has this metric; did you mean val/hmean?"),
         ("metrics.hmean", "-c: metrics.hmean: no checkpoint has this metric; did you mean val/hmean?"),
+        ("weights.fingerprints", "-c: weights.fingerprints: no such column; did you mean fingerprint?"),
         ("zzz", "-c: zzz: no such column"),
         ("", "-c: names no column; write them with commas between, such as path,epoch,metrics.val/loss"),
         (" , ", "-c: names no column; write them with commas between, such as path,epoch,metrics.val/loss"),
@@ -88,7 +91,7 @@ def test_every_field_is_a_column(name: str) -> None:
 )
 def test_unknown_columns(text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse_columns(text, lambda: METRICS)
+        parse_columns(text, METRICS)
     assert str(caught.value) == message
 
 
@@ -98,6 +101,7 @@ def test_unknown_columns(text: str, message: str) -> None:
         ("a,b", ["a", "b"]),
         (" a , b ,", ["a", "b"]),
         ("metrics.`a,b`, c", ["metrics.`a,b`", "c"]),
+        ("metrics.`a``,b`, c", ["metrics.`a``,b`", "c"]),
         ('metrics."a,b" DESC,c', ['metrics."a,b" DESC', "c"]),
         ("", []),
     ],
@@ -107,10 +111,10 @@ def test_split_list(text: str, items: list[str]) -> None:
 
 
 def test_metrics_in() -> None:
-    assert metrics_in("metrics.`val/hmean` > 0.5 AND metrics.loss < 1", 'metrics."a b" DESC', "epoch") == [
+    assert metrics_in("metrics.`val/hmean` > 0.5 AND metrics.loss < 1", 'metrics."a b""c" DESC', "epoch") == [
         "val/hmean",
         "loss",
-        "a b",
+        'a b"c',
     ]
 
 

@@ -134,7 +134,7 @@ PROJECTED = (
     "path", "epoch", "mtime", "created_at", "stale", "config_path", "link_target", "note", "state", "size_bytes",
     "run_id", "aliases", "problems", "metrics.val/hmean", "metrics.`val/top`", "params.lr", "params.amp",
     "params.batch", "params.seed", "tags.production", "tags.stage", "tags.none", "weights.fingerprint",
-    "num_parameters",
+    "weights.dtypes", "num_parameters",
 )  # fmt: skip
 
 
@@ -155,6 +155,7 @@ def test_columns_are_what_the_checkpoints_have(catalog: Catalog) -> None:
             "tags.stage": checkpoint.tags.get("stage"),
             "tags.none": None,
             "weights.fingerprint": weights.get("fingerprint"),
+            "weights.dtypes": weights.get("dtypes"),
             "num_parameters": weights.get("num_parameters"),
         }
         assert {name: repr(value) for name, value in row.items()} == {
@@ -175,6 +176,7 @@ def test_columns_go_over_pages(catalog: Catalog) -> None:
         (["val/hmean"], "did you mean metrics.val/hmean"),
         (["metrics.val/hmeen"], "no checkpoint has this metric; did you mean val/hmean"),
         (["weights.fingerprints"], "did you mean fingerprint"),
+        (["provenance.epoch"], "no such column"),
         ([], "columns are a list of names"),
         ("path", "columns are a list of names"),
     ],
