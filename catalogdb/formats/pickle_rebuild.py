@@ -240,12 +240,6 @@ _BUILDERS: dict[tuple[str, str], Builder] = {
     ("torch._tensor", "_rebuild_from_type_v2"): _from_type,
     ("torch", "Size"): _sequence,
     ("torch", "device"): _device,
-    ("pathlib", "PosixPath"): _posix_path,
-    ("pathlib", "PurePosixPath"): _posix_path,
-    ("pathlib", "WindowsPath"): _windows_path,
-    ("pathlib", "PureWindowsPath"): _windows_path,
-    ("pathlib._local", "PosixPath"): _posix_path,
-    ("pathlib._local", "WindowsPath"): _windows_path,
     ("_codecs", "encode"): _encode,
     ("numpy.core.multiarray", "scalar"): _numpy_scalar,
     ("numpy._core.multiarray", "scalar"): _numpy_scalar,
@@ -259,6 +253,16 @@ _BUILDERS |= {
         ("set", _sequence),
         ("frozenset", _sequence),
         ("list", _sequence),
+    )
+}
+_BUILDERS |= {
+    (module, name): builder
+    for module in ("pathlib", "pathlib._local")  # the second is Python 3.13's
+    for name, builder in (
+        ("PosixPath", _posix_path),
+        ("PurePosixPath", _posix_path),
+        ("WindowsPath", _windows_path),
+        ("PureWindowsPath", _windows_path),
     )
 }
 _BUILDERS |= {

@@ -164,6 +164,7 @@ def test_the_tar_of_torch_before_0_1_10(tmp_path: Path) -> None:
     assert header.storage_bytes == 24
 
 
+@pytest.mark.filterwarnings("ignore:Python 3.14 will:DeprecationWarning")  # of torch's own use of tarfile
 def test_torch_reads_the_same_tar(tmp_path: Path) -> None:
     """The layout is torch's own, then."""
     path = tmp_path / "x.pth"

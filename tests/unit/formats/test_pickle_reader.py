@@ -82,6 +82,12 @@ def test_common_types_are_plain(value: object, expected: object, protocol: int) 
     assert read_pickle(pickle.dumps(value, protocol=protocol)) == expected
 
 
+@pytest.mark.parametrize("name", ["PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath"])
+def test_paths_that_python_3_13_wrote(name: str) -> None:
+    found = read_pickle(b"\x80\x02" + name_ref("pathlib._local", name) + text("runs") + b"\x85R.")
+    assert found == "runs"
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_frozensets_are_sequences(protocol: int) -> None:
     found = read_pickle(pickle.dumps(frozenset({7}), protocol=protocol))
