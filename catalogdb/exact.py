@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 from types import NoneType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, NotRequired, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 _make_mapping: Any = TypedDict  # type checkers take fields that are written down, not those of a model
 

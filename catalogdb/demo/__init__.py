@@ -50,7 +50,7 @@ def _lay_out(directory: Path, target: Path) -> None:
 def unpack(archive: bytes, folder: Path) -> None:
     """Extract folders, files and relative links of a ``.tar.xz``; ``CatalogError`` for anything else.
 
-    ``tarfile``'s own ``filter="data"`` isn't in every Python 3.10 and 3.11.
+    ``tarfile``'s own ``filter="data"`` isn't in every Python 3.11.
     """
     try:
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:xz") as tar:
