@@ -38,7 +38,7 @@ def compile_search(
     first = order[0].ident if order else PATH
     metric = first if first.kind == "metric" else None
     narrowing = query.narrowing(metric)
-    sorted_ways = (_search_sorted(query, driver, order, limit, after) for driver in narrowing)
+    sorted_ways = [_search_sorted(query, driver, order, limit, after) for driver in narrowing]
     if metric is not None:
         walking = _search_by_metric(query, order, limit, after)
     elif first == PATH:
@@ -47,17 +47,20 @@ def compile_search(
         return ways_of(sorted_ways)
     else:
         return ways_of([_search_sorted(query, SCAN, order, limit, after)])
-    return ways_of(_in_turn(walking, list(sorted_ways), narrowing, everything=limit is None, by_path=metric is None))
+    few = bool(narrowing) and narrowing[0].kind in SELECTIVE
+    ways = list(_in_turn(walking, sorted_ways, few=few, everything=limit is None, by_path=metric is None))
+    if metric is not None and query.parts and not few:
+        ways.append(_search_sorted(query, SCAN, order, limit, after))
+    return ways_of(ways)
 
 
-def _in_turn(
-    walking: Sql, sorting: list[Sql], narrowing: Sequence[Driver], *, everything: bool, by_path: bool
-) -> Iterator[Sql]:
+def _in_turn(walking: Sql, sorting: Sequence[Sql], *, few: bool, everything: bool, by_path: bool) -> Iterator[Sql]:
     """Few rows are better sorted, and where all are wanted, all that a driver leaves; but not by a metric."""
-    if narrowing and (narrowing[0].kind in SELECTIVE or (everything and by_path)):
-        yield sorting.pop(0)
+    if few or (sorting and everything and by_path):
+        yield sorting[0]
         if everything:
             return
+        sorting = sorting[1:]
     yield walking
     if not everything:
         yield from sorting

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from catalogdb.query.conditions import Conditions, Sql, written_as
+from catalogdb.query.patterns import after_prefix, literal_prefix
 from catalogdb.query.tree import Between, Comparison, Contains, Ident, IsNull, Literal_, Membership, Node
 
-DriverKind = Literal["id", "path", "alias", "tag", "exp_name", "metric", "param", "architecture", "none"]
+DriverKind = Literal["id", "path", "alias", "tag", "exp_name", "prefix", "metric", "param", "architecture", "none"]
 SELECTIVE: frozenset[DriverKind] = frozenset({"id", "path", "alias", "tag", "exp_name"})
 """Few rows: cheaper to read them all and sort than to walk another index in order."""
 
-_ORDER: tuple[DriverKind, ...] = ("id", "path", "alias", "tag", "exp_name", "metric", "param", "architecture", "none")
+_ORDER = get_args(DriverKind)
 _RANGES = ("=", "<", "<=", ">", ">=")
 
 
@@ -101,6 +102,8 @@ def _of_the_user(part: Contains) -> Driver:
 def _by_field(conditions: Conditions, part: _Named, live: str) -> Driver | None:
     name = part.ident.name
     listed = isinstance(part, Membership) and not part.negated
+    if isinstance(part, Comparison) and part.operator == "LIKE":
+        return _by_prefix(part)
     if name == "id" and (_equals(part) or listed):
         return Driver("id", Sql("checkpoints c NOT INDEXED"))
     if name == "path" and isinstance(part, Comparison) and _equals(part) and isinstance(part.value.value, str):
@@ -111,6 +114,32 @@ def _by_field(conditions: Conditions, part: _Named, live: str) -> Driver | None:
         return Driver("exp_name", Sql("checkpoints c INDEXED BY ix_checkpoints_exp_name"))
     if name == "architecture" and (_equals(part) or listed):
         return Driver("architecture", Sql("checkpoints c INDEXED BY ix_checkpoints_architecture"))
+    return None
+
+
+_BASE = "rtrim(r.path, '/') || '/'"
+_INSIDE = f"substr(?, 1, length({_BASE})) = {_BASE}"
+_BELOW = (
+    f"(SELECT r.*, CASE WHEN {_INSIDE} THEN substr(?, length({_BASE}) + 1) ELSE '' END AS rest FROM roots r "
+    f"WHERE {_INSIDE} OR substr({_BASE}, 1, length(?)) = ?) r "
+    "CROSS JOIN checkpoints c ON c.root_id = r.id AND c.rel_path >= r.rest "
+    "AND c.rel_path < CASE r.rest WHEN '' THEN x'' ELSE substr(r.rest, 1, length(r.rest) - 1) || ? END"
+)
+"""The rest of a path's prefix inside each root: nothing where the root lies below it. A blob is after all texts."""
+
+
+def _by_prefix(part: Comparison) -> Driver | None:
+    """A range of the index on a text, for a pattern that begins with more than a wildcard."""
+    prefix = literal_prefix(part.value.value) if isinstance(part.value.value, str) else ""
+    following = after_prefix(prefix) if prefix else None
+    if following is None:
+        return None
+    if part.ident.name == "path":
+        return Driver("prefix", Sql(_BELOW, (*(prefix,) * 5, following)))
+    name = part.ident.name
+    if name in ("exp_name", "architecture"):
+        between = Sql(f"c.{name} >= ? AND c.{name} < ?", (prefix, prefix[:-1] + following))
+        return Driver("prefix", Sql(f"checkpoints c INDEXED BY ix_checkpoints_{name}"), [between])
     return None
 
 

@@ -56,10 +56,14 @@ class Query:
     def where(self, driver: Driver) -> list[Sql]:
         """The driver's conditions, and those of the filter that it doesn't settle."""
         conditions = self.with_columns(driver)
-        settled = {id(part) for part in driver.settles}
-        rest = (conditions.node(part) for part in self.parts if id(part) not in settled)
+        rest = map(conditions.node, self.rest(driver))
         seen = driver.kind == "metric" and self.visible == (PRESENT,)  # a live metric is one of a row on disk
         return [*driver.where, *(() if seen else self.visible), *rest]
+
+    def rest(self, driver: Driver) -> list[Node]:
+        """The conditions that the driver doesn't settle."""
+        settled = {id(part) for part in driver.settles}
+        return [part for part in self.parts if id(part) not in settled]
 
     def walk(self, metric_id: int) -> Driver:
         """Rows in the order of a metric's values, through the index that holds the architecture too where it can."""

@@ -16,6 +16,8 @@ from catalogdb.query.tree import And, Filter, Ident, IsNull
 
 PATH = FIELDS["path"].expression
 LARGEST = 1.7976931348623157e308
+SCAN = Driver("none", Sql("checkpoints c NOT INDEXED CROSS JOIN roots r ON r.id = c.root_id"))
+"""With the roots before a row's metric is looked up: conditions on the path come first."""
 EXPERIMENT, ARCHITECTURE = Ident("field", "exp_name"), Ident("field", "architecture")
 
 
@@ -98,12 +100,17 @@ def check_metric(metric: str, names: Mapping[str, int]) -> int:
 
 
 def _ranked(query: Query, metric: str, metric_id: int, limit: int | None) -> Iterator[Driver]:
-    """Few rows are better sorted; else the metric is walked from its best value on, until enough were found."""
+    """Few rows are better sorted; else the metric is walked from its best value on, until enough were found. Where that
+    may take very long, since a condition may leave next to nothing, all rows are read as they lie on disk."""
     narrowing = [_with_metric(driver, metric_id) for driver in query.narrowing(Ident("metric", metric))]
-    if narrowing and (narrowing[0].kind in SELECTIVE or limit is None):
+    few = bool(narrowing) and narrowing[0].kind in SELECTIVE
+    if narrowing and (few or limit is None):
         yield narrowing.pop(0)
-    yield query.walk(metric_id)
+    walk = query.walk(metric_id)
+    yield walk
     yield from narrowing
+    if not few and query.rest(walk):
+        yield _with_metric(SCAN, metric_id)
 
 
 def _best_of_each(query: Query, metric: str, metric_id: int, mode: str, per: Ident, limit: int | None) -> Iterator[Sql]:
@@ -129,7 +136,7 @@ def _best_of_each(query: Query, metric: str, metric_id: int, mode: str, per: Ide
     else:
         if named is not None:
             yield _numbered(query, walk, mode, per, limit)
-        yield _numbered(query, _with_metric(query.drivers()[-1], metric_id), mode, per, limit)
+        yield _numbered(query, _with_metric(SCAN, metric_id), mode, per, limit)
 
 
 def _best(query: Query, driver: Driver, mode: str, limit: int | None) -> Sql:

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import count
 from typing import Any, TypeVar, overload
 
 from catalogdb.errors import DatabaseError, QueryError
@@ -18,6 +19,8 @@ from catalogdb.store.rows import load
 from catalogdb.store.status import CatalogStatus, read_status
 
 T = TypeVar("T")
+_Way = tuple[str, Sequence[Any]]
+"""A statement and its values."""
 BATCH = 500
 FETCHED = 100
 """Rows of a user's own statement that are read at once."""
@@ -29,8 +32,11 @@ FIRST_STEPS = 20_000
 """Instructions that the first of several ways has before the next one is tried: some hundreds of rows, half a
 millisecond where their pages are at hand. Counted, not timed: on a busy machine, or where pages must be fetched, a good
 way would be given up for a bad one, which fetches more of them."""
-SECOND_ROUND = 16
+SECOND_ROUND = 8
 """How many times as many each of them has in the second round."""
+THIRD_ROUND_SECONDS = 0.5
+"""How long each of them has in the third; four times as long in each that follows. Timed, since instructions that fetch
+rows from here and there take ten times as long as those that read them as they lie."""
 
 
 class OutOfTime(Exception):
@@ -87,6 +93,17 @@ class _Stop:
         return self.reached
 
 
+def _turns(ways: Sequence[_Way], deadline: float) -> Iterator[tuple[_Way, _Stop]]:
+    """Statements with where they stop, without end; one alone has all the time until ``deadline``."""
+    if len(ways) == 1:
+        yield ways[0], _Stop(deadline=deadline)
+    for steps in (FIRST_STEPS, FIRST_STEPS * SECOND_ROUND):
+        yield from ((way, _Stop(steps=steps, deadline=deadline)) for way in ways)
+    for times in count():
+        for way in reversed(ways):
+            yield way, _Stop(deadline=min(deadline, time.monotonic() + THIRD_ROUND_SECONDS * 4**times))
+
+
 class MetricIds(Mapping[str, int]):
     """The metrics' names with their ids, in the order of the names."""
 
@@ -132,25 +149,25 @@ class Reader:
         finally:
             self._raw.execute("COMMIT")
 
-    def race(self, ways: Sequence[tuple[str, Sequence[Any]]], *, seconds: float | None = None) -> list[tuple[Any, ...]]:
+    def race(self, ways: Sequence[_Way], *, seconds: float | None = None) -> list[tuple[Any, ...]]:
         """The rows of a question that several statements answer alike: those of the one that ends first.
 
-        Each may read a few rows in turn; then far more, since the first is likely the quickest of the rest; then four
-        times as many in each round. So the answer takes a small multiple of what the best of them takes, and nobody
-        has to know which that is. Raises OutOfTime beyond ``seconds``.
+        Each may read a few rows in turn; then far more, since the first is likely the quickest of the rest; then each
+        has the same time, the last of them first, since it's now likely the others that don't end. So the answer takes
+        a small multiple of what the best of them takes, and nobody has to know which that is. Raises OutOfTime beyond
+        ``seconds``.
         """
         deadline = math.inf if seconds is None else time.monotonic() + seconds
-        steps: float = FIRST_STEPS if len(ways) > 1 else math.inf
+        turns = _turns(ways, deadline)
         with self._matching():
             while True:
-                for sql, parameters in ways:
-                    with suppress(_Stopped), self._stopping(_Stop(steps=steps, deadline=deadline)):
-                        return self._raw.execute(sql, parameters).fetchall()
-                    if time.monotonic() > deadline:
-                        raise OutOfTime
-                steps *= 4 if steps > FIRST_STEPS else SECOND_ROUND
+                (sql, parameters), stop = next(turns)
+                with suppress(_Stopped), self._stopping(stop):
+                    return self._raw.execute(sql, parameters).fetchall()
+                if time.monotonic() > deadline:
+                    raise OutOfTime
 
-    def ids(self, ways: Sequence[tuple[str, Sequence[Any]]]) -> list[int]:
+    def ids(self, ways: Sequence[_Way]) -> list[int]:
         """The first column of what compiled statements with one answer find."""
         return [row[0] for row in self.race(ways)]
 
@@ -160,12 +177,12 @@ class Reader:
             return list(self._raw.execute(sql, parameters))
 
     @overload
-    def count(self, ways: Sequence[tuple[str, Sequence[Any]]]) -> int: ...
+    def count(self, ways: Sequence[_Way]) -> int: ...
 
     @overload
-    def count(self, ways: Sequence[tuple[str, Sequence[Any]]], *, seconds: float | None) -> int | None: ...
+    def count(self, ways: Sequence[_Way], *, seconds: float | None) -> int | None: ...
 
-    def count(self, ways: Sequence[tuple[str, Sequence[Any]]], *, seconds: float | None = None) -> int | None:
+    def count(self, ways: Sequence[_Way], *, seconds: float | None = None) -> int | None:
         """The number that compiled statements count; None where it would take longer than ``seconds``."""
         try:
             return int(self.race(ways, seconds=seconds)[0][0])

@@ -64,6 +64,11 @@ NARROWER = BEST.replace(
     WHERE g.param_set_id = c.param_set_id AND p.name = 'optimizer.lr') < :lr
 ORDER BY""",
 )
+BEST_OF_RUN = """
+SELECT c.id FROM checkpoints c NOT INDEXED
+CROSS JOIN metrics m ON m.checkpoint_id = c.id AND m.name_id = (SELECT id FROM metric_names WHERE name = :metric)
+WHERE c.wandb_run_id = :run AND c.state = 'ready' ORDER BY m.value DESC LIMIT 10
+"""
 BEST_OF_EACH = """
 SELECT id FROM (
     SELECT c.id, m.value, row_number() OVER (PARTITION BY c.exp_name ORDER BY m.value DESC) AS place
@@ -114,6 +119,10 @@ def _metric(draw: int) -> str:
     return METRICS[draw % len(METRICS)]
 
 
+def _run(draw: int, runs: int) -> str:
+    return f"run{draw * 37 % runs:05d}"
+
+
 def _top(name: str, architecture: str, most_ms: float) -> Asked:
     return Asked(
         f"top 10 by a metric where the architecture is {name}",
@@ -150,6 +159,7 @@ def _narrower(name: str, architecture: str, *, changing: bool = False) -> Asked:
 def questions(checkpoints: int) -> list[Asked]:
     """Over a crowd of so many; each draw asks something a little different."""
     places = random.Random(checkpoints)
+    runs = checkpoints // PER_EXPERIMENT
     paths = [
         f"/data/outputs/exp_{number // PER_EXPERIMENT:05d}/checkpoints/epoch={number % PER_EXPERIMENT:02d}.ckpt"
         for number in (places.randrange(checkpoints) for _ in range(DRAWS))
@@ -163,7 +173,14 @@ def questions(checkpoints: int) -> list[Asked]:
         _narrower("common", COMMON, changing=True),
         _narrower("rare", RARE, changing=True),
         Asked(
-            f"the best of each of {checkpoints // PER_EXPERIMENT:,} experiments",
+            f"top 10 by a metric of one of {runs:,} W&B runs, which no index knows",
+            lambda catalog, draw: _ids(
+                catalog.best(_metric(draw), mode="max", where=f"wandb_run_id = '{_run(draw, runs)}'", limit=10)
+            ),
+            lambda connection, draw: found(connection, BEST_OF_RUN, metric=_metric(draw), run=_run(draw, runs)),
+        ),
+        Asked(
+            f"the best of each of {runs:,} experiments",
             lambda catalog, draw: _ids(catalog.best(_metric(draw), mode="max", per="exp_name")),
             lambda connection, draw: found(connection, BEST_OF_EACH, metric=_metric(draw)),
         ),

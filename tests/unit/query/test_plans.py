@@ -125,9 +125,11 @@ def test_groups_without_an_index_are_read_as_rows_lie(reader: Reader) -> None:
     [
         ("", ["ix_metrics_by_value"]),
         ("architecture = 'dbnet'", ["ix_metrics_by_architecture"]),
-        ("params.lr = 0.1", ["ix_metrics_by_value", "ix_params_by_value"]),
-        ("metrics.loss < 1", ["SEARCH m USING INDEX ix_metrics_by_value", "SEARCH d USING COVERING INDEX"]),
-        ("metrics.acc > 0.5", ["SEARCH m USING INDEX ix_metrics_by_value"]),
+        ("note IS NOT NULL", ["ix_metrics_by_value", "SCAN c"]),
+        ("architecture = 'dbnet' AND note IS NOT NULL", ["ix_metrics_by_architecture", "SCAN c"]),
+        ("params.lr = 0.1", ["ix_metrics_by_value", "ix_params_by_value", "SCAN c"]),
+        ("metrics.loss < 1", ["SEARCH m USING INDEX ix_metrics_by_value", "SEARCH d USING COVERING INDEX", "SCAN c"]),
+        ("metrics.acc > 0.5", ["SEARCH m USING INDEX ix_metrics_by_value", "SCAN c"]),
         ("exp_name = 'e1'", ["ix_checkpoints_exp_name", "ix_metrics_by_value"]),
         ("exp_name = 'e1' AND params.lr = 0.1", ["exp_name", "ix_metrics_by_value", "ix_params_by_value"]),
     ],
@@ -137,6 +139,30 @@ def test_where_nobody_knows_what_is_rare_there_are_several_ways(reader: Reader, 
     first = [plan(reader, way)[0] for way in ways]
     assert len(first) == len(drivers)
     assert all(driver in line for driver, line in zip(drivers, first, strict=True)), first
+
+
+@pytest.mark.parametrize(
+    ("text", "drivers"),
+    [
+        ("", ["ix_metrics_by_value"]),
+        ("note IS NOT NULL", ["ix_metrics_by_value", "SCAN c"]),
+        ("'kept' IN tags", ["ix_tags_key", "ix_metrics_by_value"]),
+    ],
+)
+def test_an_ordering_by_a_metric_need_not_be_walked(reader: Reader, text: str, drivers: list[str]) -> None:
+    order = parse_order("metrics.acc DESC")
+    ways = compile_search(parse_filter(text), order, 10, names=reader.metric_ids(), now=NOW)
+    assert len(ways) == len(drivers)
+    for way, driver in zip(ways, drivers, strict=True):
+        assert any(driver in line for line in all_lines(reader, way)), way
+
+
+def test_a_path_is_looked_at_before_the_metric_is_looked_up(reader: Reader) -> None:
+    way = compile_rank("acc", "max", parse_filter("path LIKE '%x%'"), 10, names=reader.metric_ids(), now=NOW)[-1]
+    first, second, third, *_ = plan(reader, way)
+    assert first == "SCAN c"
+    assert second.startswith(("SEARCH r", TINY[0]))
+    assert third.startswith("SEARCH m USING PRIMARY KEY")
 
 
 def test_pages_start_where_the_last_one_ended(reader: Reader) -> None:

@@ -293,6 +293,9 @@ def test_the_way_that_ends_first_answers(reader: Reader) -> None:
     assert reader.race([endless, short]) == [(1,), (2,)]
     assert reader.race([endless, longer]) == [(300000,)]
     assert reader.race([short, endless]) == [(1,), (2,)]
+    third_round = (str(longer[0]).replace("300000", "900000"), ())
+    assert reader.race([endless, third_round]) == [(900000,)]
+    assert reader.race([third_round, endless]) == [(900000,)]
     assert reader.count([endless, endless], seconds=0.05) is None
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         reader.race([endless, ("SELECT 1 FROM nowhere", ())])
