@@ -206,9 +206,9 @@ class Truth:
             "claims": {label for label in ("best", "last") if Path(self.path).name.startswith(label)},
             "stated_epoch": {save.epoch} if self._may_count_epochs_done() else set(),
             **{
-                name: {save.metrics.get(HEADLINES[name]), save.metrics.get(cleval.get(name, ""))} - {None}
-                | ({row.metrics.get(HEADLINES[name])} if "=" in row.provenance.get(name, {}).get("key", "") else set())
-                for name in HEADLINES
+                name: {save.metrics.get(of), save.metrics.get(cleval.get(name, ""))} - {None}
+                | ({row.metrics.get(of), row.metrics.get(of.replace("/", "_"))} if _is_by_name(row, name) else set())
+                for name, of in HEADLINES.items()
             },
         }
 
@@ -264,7 +264,7 @@ class Truth:
         metrics = {**self.save.metrics, **{name: self.save.metrics[of] for name, of in HEADLINES.items()}}
         for name, value in row.metrics.items():
             stated = row.provenance.get(f"metrics.{name}", {}).get("key", "")
-            if "=" in stated:
+            if _is_by_name(row, f"metrics.{name}"):
                 right = metrics.get(name, metrics.get(name.replace("_", "/", 1), math.nan))
                 if round(right, len(stated.rpartition(".")[2])) != value:
                     yield f"metric {name} is {stated} by the file's name, should be {right}"
@@ -356,6 +356,11 @@ def experiment(path: str) -> str | None:
     if saved_in:
         return folders[saved_in[-1] - 1]
     return folders[-1] if folders else None
+
+
+def _is_by_name(row: Checkpoint, name: str) -> bool:
+    """Whether a value is the one that the file's name states, rounded: ``val_loss=0.8``."""
+    return "=" in row.provenance.get(name, {}).get("key", "")
 
 
 def expected_config(tree: Tree, path: str) -> str | None:
