@@ -42,7 +42,6 @@ LEVELS = {
     "query": 3,
     "reading": 3,
     "ingest": 4,
-    "batches": 4,
     "runs": 4,
     "facts": 4,
     "verify": 4,
@@ -71,7 +70,6 @@ BESIDE = {
     ("model_sections", "config_facts"),
     ("model_sections", "metadata"),
     ("builder", "catalog"),
-    ("ingest", "batches"),
     ("layouts", "metric_files"),
     ("metric_files", "documents"),
 }

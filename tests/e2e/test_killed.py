@@ -27,13 +27,13 @@ BATCH = 8
 
 SCANNER = f"""
 import sys
-import catalogdb.batches
+import catalogdb.ingest.batches
 import catalogdb.reading.pieces
 import catalogdb.reading.readers
 from catalogdb import Catalog
 from catalogdb.settings import Settings
 
-catalogdb.batches.BATCH = catalogdb.reading.pieces.PIECE = {BATCH}
+catalogdb.ingest.batches.BATCH = catalogdb.reading.pieces.PIECE = {BATCH}
 root, url, workers = sys.argv[1:4]
 if int(workers) > 1:
     catalogdb.reading.readers.WORTH_PROCESSES = 1

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-import catalogdb.batches
+import catalogdb.ingest.batches
 from catalogdb import Catalog
 from catalogdb.records import Checkpoint, ScanReport
 from catalogdb.settings import Settings
@@ -122,7 +122,7 @@ def check_equal(rows: list[Checkpoint], afresh: list[Checkpoint]) -> None:
 def test_each_value_is_right_or_null_whatever_happens_to_the_tree(
     empty_catalog: Path, seed: int, runs: int, saves: int, rounds: list[int], full: bool, batch: int
 ) -> None:
-    with tempfile.TemporaryDirectory() as path, patch.object(catalogdb.batches, "BATCH", batch):
+    with tempfile.TemporaryDirectory() as path, patch.object(catalogdb.ingest.batches, "BATCH", batch):
         folder = Path(path)
         database = folder / "catalog.db"
         shutil.copy(empty_catalog, database)

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from catalogdb.batches import BATCH, ENOUGH_RUNS, FIRST_RUNS, MOST_ASKED, Batch, Batches, Changed
+from catalogdb.ingest.batches import BATCH, ENOUGH_RUNS, FIRST_RUNS, MOST_ASKED, Batch, Batches, Changed
 from catalogdb.reading import Reading
 from catalogdb.records import Candidate, RunQuestion, RunRef, Stamp
 from catalogdb.resolve.wandb import RunAnswer, RunAnswers
