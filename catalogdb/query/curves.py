@@ -8,11 +8,13 @@ from typing import Any
 from catalogdb.errors import QueryError
 from catalogdb.query.conditions import Sql
 from catalogdb.query.direction import resolve_mode
+from catalogdb.query.drive import Driver
 from catalogdb.query.fields import FIELDS
 from catalogdb.query.groups import as_value, parse_group
 from catalogdb.query.parse import parse_filter
-from catalogdb.query.plan import make_query, select, ways_of
-from catalogdb.query.rank import LARGEST, PATH, check_metric, compile_left_out
+from catalogdb.query.plan import Query, make_query, select, ways_of
+from catalogdb.query.rank import PATH, all_measured, check_metric, compile_left_out, finite, with_origin
+from catalogdb.query.tree import Ident
 from catalogdb.records import Curve, Curves, Mode, Point
 from catalogdb.store import Store
 
@@ -30,18 +32,19 @@ def curves(store: Store, metric: str, *, by: str | None, x: str, where: str, mod
         chosen = resolve_mode(metric, mode=mode, recorded=() if mode else reader.recorded_modes(metric))
         filter = parse_filter(where, metrics=names)
         query = make_query(filter, names, None, ready=True)
-        driver = query.walk(metric_id)
         ident = parse_group(by or "run", metrics=names)
-        group = query.with_columns(driver).operand(ident)
-        columns = Sql(f"{group.text}, c.exp_name, {RUN}, c.{x}, m.value, {PATH}, o.scope", group.values)
-        tables = Sql(f"{driver.tables.text} CROSS JOIN origins o ON o.id = m.origin_id", driver.tables.values)
-        finite = Sql("m.value BETWEEN ? AND ?", (-LARGEST, LARGEST))
-        found = reader.race(ways_of([select(columns, tables, [*query.where(driver), finite], (), None)]))
+        found = reader.race(ways_of(_points(query, driver, ident, x) for driver in all_measured(query, metric_id)))
         without = reader.count(compile_left_out(metric, filter, names=names))
     own = [row for row in found if row[6] == "checkpoint"]
     drawn = [(as_value(ident, row[0]), *row[1:6]) for row in own if row[3] is not None]
     left_out = without + len(found) - len(drawn)
     return Curves(metric, chosen, x, tuple(_curves(drawn, chosen)), left_out, len(found) - len(own))
+
+
+def _points(query: Query, driver: Driver, group: Ident, x: str) -> Sql:
+    grouped = query.with_columns(driver).operand(group)
+    columns = Sql(f"{grouped.text}, c.exp_name, {RUN}, c.{x}, m.value, {PATH}, o.scope", grouped.values)
+    return select(columns, with_origin(driver), [*query.where(driver), finite("m")], (), None)
 
 
 def _curves(rows: Iterable[tuple[Any, ...]], mode: Mode) -> Iterator[Curve]:

@@ -10,7 +10,9 @@ from catalogdb.query.conditions import Conditions, Sql, written_as
 from catalogdb.query.patterns import after_prefix, literal_prefix
 from catalogdb.query.tree import Between, Comparison, Contains, Ident, IsNull, Literal_, Membership, Node
 
-DriverKind = Literal["id", "path", "alias", "tag", "exp_name", "prefix", "metric", "param", "architecture", "none"]
+DriverKind = Literal[
+    "id", "path", "alias", "tag", "exp_name", "state", "prefix", "metric", "param", "architecture", "none"
+]
 SELECTIVE: frozenset[DriverKind] = frozenset({"id", "path", "alias", "tag", "exp_name"})
 """Few rows: cheaper to read them all and sort than to walk another index in order."""
 
@@ -92,6 +94,13 @@ def _equals(part: _Named) -> bool:
     return isinstance(part, Comparison) and part.operator == "="
 
 
+def _wanted(part: _Named) -> set[Literal_ | None]:
+    """The values of which one must be there; None among them where any other may be."""
+    if isinstance(part, Comparison) and part.operator == "=":
+        return {part.value.value}
+    return {value.value for value in part.values} if isinstance(part, Membership) and not part.negated else {None}
+
+
 def _of_the_user(part: Contains) -> Driver:
     join = "CROSS JOIN checkpoints c NOT INDEXED ON c.id = u.checkpoint_id"
     if part.collection == "tags":
@@ -110,6 +119,8 @@ def _by_field(conditions: Conditions, part: _Named, live: str) -> Driver | None:
         path = part.value.value
         inside = "c.rel_path = coalesce(nullif(substr(?, length(rtrim(r.path, '/')) + 2), ''), '.')"
         return Driver("path", Sql(f"roots r CROSS JOIN checkpoints c ON c.root_id = r.id AND {inside}", (path,)))
+    if name == "state" and _wanted(part).isdisjoint(("ready", None)):
+        return Driver("state", Sql("checkpoints c INDEXED BY ix_checkpoints_not_ready"), [Sql("c.state <> 'ready'")])
     if name == "exp_name" and (_equals(part) or listed):
         return Driver("exp_name", Sql("checkpoints c INDEXED BY ix_checkpoints_exp_name"))
     if name == "architecture" and (_equals(part) or listed):

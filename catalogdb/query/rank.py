@@ -51,7 +51,7 @@ def compile_left_out(metric: str, filter: Filter, *, names: Mapping[str, int], n
     if query.parts == ([] if named is None else [named.said]):
         return ways_of([_left_out_by_indexes(query, metric_id, named)])
     exists = "EXISTS (SELECT 1 FROM metrics m WHERE m.checkpoint_id = c.id AND m.name_id = ?"
-    without = Sql(f"NOT {exists} AND {_finite('m').text})", (metric_id, *_finite("m").values))
+    without = Sql(f"NOT {exists} AND {finite('m').text})", (metric_id, *finite("m").values))
     drivers = query.narrowing(None) or query.drivers()
     return ways_of(select("count(*)", driver.tables, [*query.where(driver), without], (), None) for driver in drivers)
 
@@ -63,15 +63,15 @@ def compile_ungrouped(
     lacking = IsNull(per, negated=False)
     without = Filter(lacking if filter.root is None else And((filter.root, lacking)), filter.text)
     query = make_query(without, names, now, ready=True)
-    drivers = _ranked(query, metric, check_metric(metric, names), None)
-    return ways_of(select("count(*)", each.tables, [*query.where(each), _finite("m")], (), None) for each in drivers)
+    drivers = all_measured(query, check_metric(metric, names))
+    return ways_of(select("count(*)", each.tables, [*query.where(each), finite("m")], (), None) for each in drivers)
 
 
 def _left_out_by_indexes(query: Query, metric_id: int, named: Named | None) -> Sql:
     """All rows less those that aren't ready, less the finite values that are live and of a ready row: no row is read
     but the few that aren't ready."""
     walk = query.walk(metric_id)
-    finite = [*walk.where, _finite("m")]
+    valued = [*walk.where, finite("m")]
     waiting = [Sql("c.state <> 'ready'")]
     rows = Sql("checkpoints c")
     where = []
@@ -83,8 +83,8 @@ def _left_out_by_indexes(query: Query, metric_id: int, named: Named | None) -> S
     counts = [
         select("count(*)", rows, where, (), None),
         select("count(*)", Sql(not_ready), [*waiting, *where], (), None),
-        select("count(*)", walk.alone or walk.tables, finite, (), None),
-        select("count(*)", Sql(with_value), [*waiting, *finite], (), None),
+        select("count(*)", walk.alone or walk.tables, valued, (), None),
+        select("count(*)", Sql(with_value), [*waiting, *valued], (), None),
     ]
     signs = zip(("", " - ", " - ", " + "), counts, strict=True)
     terms = joined((Sql(f"{sign}({count.text})", count.values) for sign, count in signs), "")
@@ -99,12 +99,20 @@ def check_metric(metric: str, names: Mapping[str, int]) -> int:
     return found
 
 
+def all_measured(query: Query, metric_id: int) -> list[Driver]:
+    """For all rows that match and have the metric: what leaves few of them first, at last all as they lie on disk."""
+    return [_with_metric(driver, metric_id) for driver in [*query.narrowing(None), SCAN]]
+
+
 def _ranked(query: Query, metric: str, metric_id: int, limit: int | None) -> Iterator[Driver]:
     """Few rows are better sorted; else the metric is walked from its best value on, until enough were found. Where that
     may take very long, since a condition may leave next to nothing, all rows are read as they lie on disk."""
+    if limit is None:
+        yield from all_measured(query, metric_id)
+        return
     narrowing = [_with_metric(driver, metric_id) for driver in query.narrowing(Ident("metric", metric))]
     few = bool(narrowing) and narrowing[0].kind in SELECTIVE
-    if narrowing and (few or limit is None):
+    if few:
         yield narrowing.pop(0)
     walk = query.walk(metric_id)
     yield walk
@@ -116,7 +124,8 @@ def _ranked(query: Query, metric: str, metric_id: int, limit: int | None) -> Ite
 def _best_of_each(query: Query, metric: str, metric_id: int, mode: str, per: Ident, limit: int | None) -> Iterator[Sql]:
     """Few rows are grouped after they were read; else an index leads from group to group, where there is one.
 
-    All rows are read as they lie on disk: by the metric's values they would be read here and there, five times as long.
+    All rows are read as they lie on disk, also where a condition may leave few groups: by the metric's values they
+    would be read here and there, five times as long.
     """
     narrowing = query.narrowing(Ident("metric", metric))
     if narrowing and narrowing[0].kind != "architecture":
@@ -133,14 +142,14 @@ def _best_of_each(query: Query, metric: str, metric_id: int, mode: str, per: Ide
         tables = Sql(walk.tables.text.replace("ix_metrics_by_value", "ix_metrics_by_architecture"))
         driver = replace(walk, tables=tables, where=[*walk.where, Sql("m.architecture = g.value")])
         yield _group_by_group(query, driver, metric_id, mode, "architecture", limit)
-    else:
-        if named is not None:
-            yield _numbered(query, walk, mode, per, limit)
+    elif named is not None:
+        yield _numbered(query, walk, mode, per, limit)
+    if query.parts or per not in (EXPERIMENT, ARCHITECTURE):
         yield _numbered(query, _with_metric(SCAN, metric_id), mode, per, limit)
 
 
 def _best(query: Query, driver: Driver, mode: str, limit: int | None) -> Sql:
-    return select("c.id", _with_origin(driver), [*query.where(driver), _finite("m")], _keys(mode), limit)
+    return select("c.id", with_origin(driver), [*query.where(driver), finite("m")], _keys(mode), limit)
 
 
 def _keys(mode: str) -> list[Sql]:
@@ -160,7 +169,7 @@ def _group_by_group(query: Query, driver: Driver, metric_id: int, mode: str, col
     best = _best(query, driver, mode, 1)
     each = f"(SELECT ({best.text}) AS id FROM g LIMIT -1) f CROSS JOIN checkpoints c ON c.id = f.id"
     found = Driver("none", Sql(f"{each} CROSS JOIN roots r ON r.id = c.root_id", best.values))
-    sorted_ = select("c.id", _with_origin(_with_metric(found, metric_id)), [], _keys(mode), limit)
+    sorted_ = select("c.id", with_origin(_with_metric(found, metric_id)), [], _keys(mode), limit)
     return Sql(f"{values} {sorted_.text}", sorted_.values)
 
 
@@ -175,7 +184,7 @@ def _numbered(query: Query, driver: Driver, mode: str, per: Ident, limit: int | 
         f"{PATH} AS path",
         group.values,
     )
-    rows = select(columns, _with_origin(driver), [*query.where(driver), _finite("m")], (), None)
+    rows = select(columns, with_origin(driver), [*query.where(driver), finite("m")], (), None)
     ordering = f"value {_direction(mode)}, scope, step DESC, path"
     places = f"row_number() OVER (PARTITION BY group_ ORDER BY {ordering}) AS place"
     numbered = f"SELECT *, {places} FROM ({rows.text} LIMIT -1) WHERE group_ IS NOT NULL"
@@ -187,7 +196,7 @@ def _direction(mode: str) -> str:
     return {"min": "ASC", "max": "DESC"}[mode]
 
 
-def _finite(alias: str) -> Sql:
+def finite(alias: str) -> Sql:
     return Sql(f"{alias}.value BETWEEN ? AND ?", (-LARGEST, LARGEST))
 
 
@@ -197,5 +206,5 @@ def _with_metric(driver: Driver, metric_id: int) -> Driver:
     return replace(driver, tables=tables, columns={**driver.columns, metric_id: "m.value"})
 
 
-def _with_origin(driver: Driver) -> Sql:
+def with_origin(driver: Driver) -> Sql:
     return Sql(f"{driver.tables.text} CROSS JOIN origins o ON o.id = m.origin_id", driver.tables.values)

@@ -10,8 +10,8 @@ import pytest
 
 from catalogdb.query.compile import compile_count, compile_search
 from catalogdb.query.parse import parse_filter, parse_ident, parse_order
-from catalogdb.query.plan import Statement, Ways
-from catalogdb.query.rank import compile_left_out, compile_rank
+from catalogdb.query.plan import Statement, Ways, make_query
+from catalogdb.query.rank import all_measured, compile_left_out, compile_rank
 from catalogdb.query.tree import Filter
 from catalogdb.store.reader import Reader
 from tests.unit.query.world import NOW, Row, reader_of
@@ -104,7 +104,7 @@ def all_lines(reader: Reader, statement: Statement) -> list[str]:
     ],
 )
 def test_an_index_leads_from_group_to_group(reader: Reader, per: str, first: str, rows: str) -> None:
-    (way,) = compile_rank(
+    way, _ = compile_rank(
         "acc", "max", parse_filter("epoch >= 0"), None, names=reader.metric_ids(), per=parse_ident(per), now=NOW
     )
     lines = all_lines(reader, way)
@@ -165,6 +165,21 @@ def test_a_path_is_looked_at_before_the_metric_is_looked_up(reader: Reader) -> N
     assert third.startswith("SEARCH m USING PRIMARY KEY")
 
 
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("", ["none"]),
+        ("epoch > 3", ["none"]),
+        ("exp_name = 'e1'", ["exp_name", "none"]),
+        ("architecture = 'rare' AND metrics.acc > 0.5", ["metric", "architecture", "none"]),
+    ],
+)
+def test_where_all_values_are_wanted_none_is_walked(reader: Reader, text: str, kinds: list[str]) -> None:
+    names = reader.metric_ids()
+    drivers = all_measured(make_query(parse_filter(text), names, NOW, ready=True), names["acc"])
+    assert [driver.kind for driver in drivers] == kinds
+
+
 def test_pages_start_where_the_last_one_ended(reader: Reader) -> None:
     names = reader.metric_ids()
     by_path = compile_search(Filter(), (), 10, names=names, now=NOW, after=["/data", "3/3.ckpt"])
@@ -203,6 +218,9 @@ def test_order_by_a_metric_walks_its_values(reader: Reader) -> None:
         ("params.lr = 0.1", "SEARCH p USING INDEX ix_params_by_value (name=? AND value=?)"),
         ("architecture = 'rare'", "SEARCH c USING INDEX ix_checkpoints_architecture (architecture=?)"),
         ("state = 'ready' AND metrics.acc = 0.5", "SEARCH d USING COVERING INDEX ix_metrics_by_value"),
+        ("state = 'missing'", "SEARCH c USING COVERING INDEX ix_checkpoints_not_ready (state=?)"),
+        ("state IN ('missing', 'truncated')", "SEARCH c USING COVERING INDEX ix_checkpoints_not_ready (state=?)"),
+        ("state IN ('missing', 'ready')", "SCAN c"),
         ("path = '/data/1/1.ckpt'", "SCAN r"),
         ("metrics.acc > 0.5 OR epoch = 1", "SCAN c"),
     ],
