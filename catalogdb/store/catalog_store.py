@@ -70,6 +70,7 @@ class Store:
                 parsed = parsed.set(database=str(path))
             if not may_write(path):
                 reading = make_reading_engine(read_only(parsed))
+                stack.callback(reading.dispose)  # the connection that this look is made with
                 migrate.check_schema(reading)
                 return cls(url, reading, reading, may_write=False)
             make_folder(path)

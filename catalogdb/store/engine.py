@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ from catalogdb.store.memory import Memory
 from catalogdb.store.regex import Regex
 
 BUSY_TIMEOUT_MS = 30_000
+
+OLDEST_SQLITE = (3, 35)
+"""Of March 2021: the first with RETURNING, and with ON CONFLICT that names no columns."""
 
 IS_FOLDER = "is a folder; give the file that holds the catalog"
 
@@ -62,6 +66,7 @@ def database_path(url: URL) -> Path | None:
 
 def make_engine(url: URL) -> Engine:
     """The writer's engine. Transactions begin where the code says so, and with a lock."""
+    _check_library()
     engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False})
 
     @event.listens_for(engine, "connect")
@@ -78,6 +83,7 @@ def make_engine(url: URL) -> Engine:
 
 def make_reading_engine(url: URL) -> Engine:
     """The readers' engine: connections that are kept open, and can't write."""
+    _check_library()
     engine = create_engine(
         url,
         poolclass=QueuePool,
@@ -95,6 +101,15 @@ def make_reading_engine(url: URL) -> Engine:
         connection.execute("PRAGMA cache_size = -32768")
 
     return engine
+
+
+def _check_library() -> None:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise DatabaseError(
+            f"{sys.executable}: its SQLite library is {sqlite3.sqlite_version}, a catalog needs {oldest} or newer; "
+            "use a Python that has one, from conda or uv, say"
+        )
 
 
 def driver_connection(connection: Connection) -> sqlite3.Connection:
@@ -149,7 +164,7 @@ def _has_wal(path: Path) -> bool:
 def snapshot(engine: Engine) -> Iterator[ReadingConnection]:
     """A connection that sees one state of the catalog, however much is written meanwhile."""
     with failures_of(database_path(engine.url)):
-        pooled = engine.raw_connection()
+        pool, pooled = engine.pool, engine.raw_connection()
         try:
             raw = pooled.driver_connection
             if not isinstance(raw, ReadingConnection):
@@ -163,7 +178,10 @@ def snapshot(engine: Engine) -> Iterator[ReadingConnection]:
                 if own:
                     raw.execute("ROLLBACK")
         finally:
-            pooled.close()
+            if engine.pool is pool:
+                pooled.close()
+            else:  # disposed of meanwhile: nobody would close what is given back
+                pooled.invalidate()
 
 
 @contextmanager

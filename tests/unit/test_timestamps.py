@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -57,6 +58,7 @@ def test_others(text: str) -> None:
 def test_sqlite_reads_the_extended_form(text: str) -> None:
     with_offset = parse_timestamp(text)
     with_offset = with_offset if with_offset.tzinfo else with_offset.replace(tzinfo=timezone.utc)
-    (days,) = sqlite3.connect(":memory:").execute("SELECT julianday(?)", (extended(text),)).fetchone()
+    with closing(sqlite3.connect(":memory:")) as connection:
+        (days,) = connection.execute("SELECT julianday(?)", (extended(text),)).fetchone()
     assert (days - 2440587.5) * 86400 == pytest.approx(with_offset.timestamp(), abs=0.001)
     assert parse_timestamp(extended(text)) == parse_timestamp(text)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from catalogdb import Catalog
 from catalogdb.demo import lay_out
+from catalogdb.errors import DatabaseError
 from catalogdb.store.engine import driver_connection
 
 
@@ -34,3 +36,12 @@ def test_the_users_own_facts_are_on_the_disk_when_it_is_said(catalog: Catalog) -
     with catalog._store.facts_book() as book:
         assert driver_connection(book._connection).execute("PRAGMA synchronous").fetchone() == (2,)
     catalog.close()
+
+
+def test_an_old_sqlite_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.34.1")
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(
+        DatabaseError, match=r"its SQLite library is 3\.34\.1, a catalog needs 3\.35 or newer; use a Python"
+    ):
+        Catalog.open(tmp_path / "catalog.db")
