@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Hashable
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 ENTRIES = 512
 """Of each kind, before that kind is forgotten as a whole."""
@@ -38,3 +41,13 @@ class Memory:
         if key not in known:
             known[key] = make()
         return known[key]
+
+    def get_all(self, kind: str, keys: set[K], make: Callable[[set[K]], Mapping[K, V]]) -> dict[K, V]:
+        """The values of some keys; those that aren't known are made together. What nothing is made of is left out."""
+        known = self.of(kind)
+        found = {key: known[key] for key in keys if key in known}
+        if len(found) < len(keys):
+            new = make(keys - found.keys())
+            known.update(new)
+            found.update(new)
+        return found
