@@ -71,19 +71,25 @@ class Container(Protocol):
         """The bytes of all storages; 0 where they aren't known."""
 
 
-class Spans:
-    """Storages that lie in the file as they are: a container's own, found while its pickle was read."""
+class InPlace:
+    """What containers share whose storages lie in the file as they are: ``_spans``, filled while the pickle is read."""
 
     def __init__(self, source: ByteSource) -> None:
         self._source = source
-        self._places: dict[str, Span] = {}
-        self._read = 0
+        self._spans: dict[str, Span] = {}
+        self._numbers_read = 0
 
-    def add(self, key: str, at: int, size: int) -> None:
-        self._places[key] = Span(at, size)
+    @property
+    def limits(self) -> Limits:
+        return self._source.limits
 
-    def find(self, key: str) -> Span | None:
-        return self._places.get(key)
+    @property
+    def bytes_read(self) -> int:
+        return self._source.bytes_read
+
+    def span(self, key: str) -> Span | None:
+        """Where a storage lies, once the checkpoint was read."""
+        return self._spans.get(key)
 
     def stored(self, tensors: Mapping[str, Tensor]) -> Stored:
         """Without checksums. Refused where a tensor's storage is missing or too small for it."""
@@ -91,7 +97,7 @@ class Spans:
         for name, tensor in tensors.items():
             if tensor.key is None:
                 continue
-            span = self._places.get(tensor.key)
+            span = self._spans.get(tensor.key)
             if span is None:
                 raise Refused(f"the storage of {name[:80]!r} is missing")
             if tensor.extent * ITEM_SIZES.get(tensor.dtype, 0) > span.size:
@@ -101,16 +107,16 @@ class Spans:
 
     def number(self, ref: TensorRef) -> bool | int | float | None:
         tensor = describe(ref)
-        if tensor is None or tensor.numel != 1 or tensor.key is None or self._read >= MAX_STORAGES_READ:
+        if tensor is None or tensor.numel != 1 or tensor.key is None or self._numbers_read >= MAX_STORAGES_READ:
             return None
-        span = self._places.get(tensor.key)
+        span = self._spans.get(tensor.key)
         if span is None or span.size > SMALL_STORAGE:
             return None
-        self._read += 1
+        self._numbers_read += 1
         return decode_number(tensor, self._source.read(span.at, span.size))
 
     def storage_bytes(self) -> int:
-        return sum([span.size for span in self._places.values()])
+        return sum([span.size for span in self._spans.values()])
 
 
 def decode_number(tensor: Tensor, storage: bytes, *, big_endian: bool = False) -> bool | int | float | None:

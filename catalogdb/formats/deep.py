@@ -68,7 +68,7 @@ def _read(source: ByteSource) -> tuple[dict[str, Tensor], Checksums] | None:
     if kind == "torch_legacy":
         stream = TorchLegacy(source)
         weights = read_weights(stream)
-        return _of_storages(weights, lambda key: _of_span(source, stream.spans.find(key)))
+        return _of_storages(weights, lambda key: _of_span(source, stream.span(key)))
     return None
 
 

@@ -8,37 +8,25 @@ read, the storages are not: their places follow from the keys and from the sizes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from catalogdb.formats.container import Spans, Stored
+from catalogdb.formats.container import InPlace, Span
 from catalogdb.formats.pickle_reader import as_storage
 from catalogdb.formats.pickle_stream import PickleStream
 from catalogdb.formats.pickle_values import GlobalRef
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused, over
-from catalogdb.formats.tensors import MAX_DIM, StorageRef, Tensor, TensorRef, storage_item_size
-from catalogdb.limits import Limits
+from catalogdb.formats.tensors import MAX_DIM, StorageRef, storage_item_size
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
 
 
-class TorchLegacy:
+class TorchLegacy(InPlace):
     """An open legacy stream. Raises CutShort, Refused and OSError."""
 
     format = "torch_legacy"
 
     def __init__(self, source: ByteSource) -> None:
-        self._source = source
-        self._spans = Spans(source)
+        super().__init__(source)
         self._pids: dict[str, tuple[object, ...]] = {}
-
-    @property
-    def limits(self) -> Limits:
-        return self._source.limits
-
-    @property
-    def bytes_read(self) -> int:
-        return self._source.bytes_read
 
     def read_checkpoint(self) -> object:
         stream = PickleStream(self._source)
@@ -68,26 +56,13 @@ class TorchLegacy:
             raise Refused("the list of storages is missing")
         for key in keys:
             pid = self._pids.get(key) if type(key) is str else None
-            if pid is None or self._spans.find(key) is not None:
+            if pid is None or key in self._spans:
                 raise Refused("the list of storages and the pickle differ")
             size = storage_size(pid[1], pid[4])
-            self._spans.add(key, at + 8, size)
+            self._spans[key] = Span(at + 8, size)
             at += 8 + size
         if at > self._source.size:
             raise CutShort(f"the storages need {at} bytes, the file holds {self._source.size}")
-
-    def stored(self, tensors: Mapping[str, Tensor]) -> Stored:
-        return self._spans.stored(tensors)
-
-    def number(self, ref: TensorRef) -> bool | int | float | None:
-        return self._spans.number(ref)
-
-    def storage_bytes(self) -> int:
-        return self._spans.storage_bytes()
-
-    @property
-    def spans(self) -> Spans:
-        return self._spans
 
 
 def storage_size(kind: object, count: object) -> int:
@@ -98,38 +73,13 @@ def storage_size(kind: object, count: object) -> int:
     return count * width
 
 
-class BarePickle:
+class BarePickle(InPlace):
     """A pickle of a mapping, as ``pickle.dump`` writes it. Foreign where it holds something else."""
 
     format = "pickle"
-
-    def __init__(self, source: ByteSource) -> None:
-        self._source = source
-        self._spans = Spans(source)
-
-    @property
-    def limits(self) -> Limits:
-        return self._source.limits
-
-    @property
-    def bytes_read(self) -> int:
-        return self._source.bytes_read
 
     def read_checkpoint(self) -> object:
         checkpoint = PickleStream(self._source).read()
         if type(checkpoint) is not dict:
             raise Foreign("a pickle, but not of a dict")
         return checkpoint
-
-    def stored(self, tensors: Mapping[str, Tensor]) -> Stored:
-        return self._spans.stored(tensors)
-
-    def number(self, ref: TensorRef) -> bool | int | float | None:
-        return None
-
-    def storage_bytes(self) -> int:
-        return 0
-
-    @property
-    def spans(self) -> Spans:
-        return self._spans

@@ -10,16 +10,14 @@ whose persistent ids are those keys, or ``(class, file, source)``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 
-from catalogdb.formats.container import Span, Spans, Stored
+from catalogdb.formats.container import InPlace, Span
 from catalogdb.formats.pickle_machine import PERSISTENT
 from catalogdb.formats.pickle_stream import PickleStream
 from catalogdb.formats.pickle_values import Stub
 from catalogdb.formats.source import ByteSource, CutShort, Foreign, Refused, over
-from catalogdb.formats.tensors import MAX_DIMS, StorageRef, Tensor, TensorRef
+from catalogdb.formats.tensors import MAX_DIMS, StorageRef, TensorRef
 from catalogdb.formats.torch_legacy import storage_size
-from catalogdb.limits import Limits
 
 MEMBERS = ("storages", "tensors", "pickle")
 
@@ -27,7 +25,7 @@ _FIRST = 4096
 """A description of a storage has about 150 bytes; what follows it isn't wanted."""
 
 
-class TorchTar:
+class TorchTar(InPlace):
     """An open tar of torch. Raises CutShort, Refused, Foreign and OSError."""
 
     format = "torch_tar"
@@ -35,18 +33,9 @@ class TorchTar:
     def __init__(self, source: ByteSource, members: dict[str, Span]) -> None:
         if not members.keys() >= set(MEMBERS):
             raise Foreign("a tar without torch's pickle")
-        self._source = source
+        super().__init__(source)
         self._members = members
-        self._spans = Spans(source)
         self._objects: dict[int, StorageRef | TensorRef] = {}
-
-    @property
-    def limits(self) -> Limits:
-        return self._source.limits
-
-    @property
-    def bytes_read(self) -> int:
-        return self._source.bytes_read
 
     def read_checkpoint(self) -> object:
         try:
@@ -56,19 +45,6 @@ class TorchTar:
             return PickleStream(self._source.window(at, size)).read(self._persistent)
         except CutShort as error:  # the tar was whole, so the file wasn't cut: a member lies
             raise Refused(str(error)) from None
-
-    def stored(self, tensors: Mapping[str, Tensor]) -> Stored:
-        return self._spans.stored(tensors)
-
-    def number(self, ref: TensorRef) -> bool | int | float | None:
-        return self._spans.number(ref)
-
-    def storage_bytes(self) -> int:
-        return self._spans.storage_bytes()
-
-    @property
-    def spans(self) -> Spans:
-        return self._spans
 
     def _open(self, name: str) -> PickleStream:
         at, size = self._members[name]
@@ -81,7 +57,7 @@ class TorchTar:
             (count,) = struct.unpack("<q", stream.take(8))
             size = storage_size(kind, count)
             name = self._own_key(key)
-            self._spans.add(name, base + stream.at, size)
+            self._spans[name] = Span(base + stream.at, size)
             self._objects[key] = StorageRef(("storage", kind, name, location, count))
             stream.skip(size)
         views = stream.read()
