@@ -38,6 +38,7 @@ from catalogdb.records import (
 )
 from catalogdb.settings import Settings, expand_home, load_settings, normalise_url
 from catalogdb.store import CatalogStatus, Lease, SqlResult, Store
+from catalogdb.timestamps import iso
 
 if TYPE_CHECKING:
     import pandas
@@ -181,7 +182,7 @@ class Catalog:
 
     def run_use(self) -> list[RunUse]:
         """What the cache of W&B runs holds, by server and project."""
-        return self._store.run_cache().use(now=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+        return self._store.run_cache().use(now=iso(datetime.now(timezone.utc)))
 
     def refresh_runs(self, *, project: str | None = None, run: str | None = None) -> RefreshReport:
         """Asks W&B again for cached runs, and brings their checkpoints' rows up to date. ``project`` is PROJECT or

@@ -32,6 +32,11 @@ def parse_timestamp(text: str) -> datetime:
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
+def iso(moment: datetime) -> str:
+    """An aware moment to the second, in UTC: such texts compare as the moments do."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="seconds")
+
+
 def iso_of_ns(nanoseconds: int) -> str:
     """Nanoseconds since the epoch, as files have them, to the microsecond; UTC."""
     return (_EPOCH + timedelta(microseconds=nanoseconds // 1000)).isoformat()

@@ -31,6 +31,7 @@ from catalogdb.errors import CatalogError, DatabaseError
 from catalogdb.records import Change, Progress, ScanReport
 from catalogdb.settings import Settings
 from catalogdb.store import HEARTBEAT_SECONDS, Pulse
+from catalogdb.timestamps import iso
 
 LEAVE_SECONDS = 4.0
 """For the batch in hand; a second is left for the rest."""
@@ -217,7 +218,7 @@ class Watcher:
             queue=len(self._hints),
             events=self._hints.count,
             events_per_second=round((self._hints.count - counted) / max(now - before, 0.001), 1),
-            last_event_at=datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="seconds") if at else None,
+            last_event_at=iso(datetime.fromtimestamp(at, timezone.utc)) if at else None,
             reconciled_at=self._worker.reconciled_at,
             polled=tuple(root.path for root in self._roots if root.polled),
             problems=tuple(problems),

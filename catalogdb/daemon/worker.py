@@ -23,6 +23,7 @@ from catalogdb.daemon.session import Session
 from catalogdb.discovery import places_of
 from catalogdb.errors import AlreadyWatched, CatalogError, DatabaseError, RootError, SchemaOutdated, SchemaTooNew
 from catalogdb.records import Change, Progress, ScanReport
+from catalogdb.timestamps import iso
 
 TICK_SECONDS = 1.0
 """How often it looks whether the roots and the catalog are still there."""
@@ -193,7 +194,7 @@ class Worker:
         self._plan_asking(root)
         root.seconds = report.seconds
         root.due = time.monotonic() + self._interval(root)
-        self.reconciled_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.reconciled_at = iso(datetime.now(timezone.utc))
         counts = counts_of(report)
         level = logging.DEBUG if why == "time" and not counts else logging.INFO
         tell("reconciled", level=level, root=root.path, why=why, total=report.total, seconds=report.seconds, **counts)

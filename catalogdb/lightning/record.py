@@ -15,6 +15,7 @@ from catalogdb.headlines import HEADLINES, in_range
 from catalogdb.lightning.logged import Logged
 from catalogdb.lightning.model import model_part, plain
 from catalogdb.metadata import UNKNOWN, parse_metadata, salvage
+from catalogdb.timestamps import iso
 
 CHECKPOINT_FOLDERS = ("checkpoints", "checkpoint", "ckpts", "ckpt", "weights")
 HYDRA_CONFIG = ".hydra/config.yaml"
@@ -43,7 +44,7 @@ def make_record(trainer: Any, options: Options, logged: Logged) -> dict[str, Any
         "schema_version": "1.0",
         "checkpoint_path": UNKNOWN,
         "exp_name": UNKNOWN,
-        "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created_at": iso(datetime.now(timezone.utc)),
         "training": {
             "epoch": trainer.current_epoch,
             "global_step": trainer.global_step,

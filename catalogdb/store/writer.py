@@ -14,6 +14,7 @@ from catalogdb.records import FIELD_NAMES, Place, Problem, Resolution, Shape, Va
 from catalogdb.store.engine import driver_connection
 from catalogdb.store.intern import Interned
 from catalogdb.store.paths import inside
+from catalogdb.timestamps import iso
 
 _CONFIG_PATH = FIELD_NAMES.index("config_path")
 _IDENTITY = ("root_id", "rel_path")
@@ -60,7 +61,7 @@ INSERT_SOURCE = "INSERT INTO sources (checkpoint_id, role, path, size_bytes, mti
 
 def now() -> str:
     """The time as it is stored: ISO 8601, UTC, seconds."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return iso(datetime.now(timezone.utc))
 
 
 class _There(NamedTuple):

@@ -15,6 +15,7 @@ from catalogdb.records import CachedRun, HistoryNeed, Problem, RunFile, RunKey
 from catalogdb.resolve.wandb.api import FetchedRun, default_entity, fetch_runs
 from catalogdb.resolve.wandb.client import ApiError, Client, ServerDown
 from catalogdb.resolve.wandb.likely import LikelySteps
+from catalogdb.timestamps import iso
 
 T = TypeVar("T")
 
@@ -241,7 +242,3 @@ class Fetcher:
             self._told = True
             reason = f"{self._client.down}; nothing more is asked of it in this scan"
             self.problems.append(Problem(self._client.name, "wandb", reason))
-
-
-def iso(moment: datetime) -> str:
-    return moment.astimezone(timezone.utc).isoformat(timespec="seconds")

@@ -34,6 +34,7 @@ from catalogdb.resolve.wandb.local_run import LAST_LOGGED
 from catalogdb.resolve.wandb.metrics import as_number, as_step, numbers_of, validation_key
 from catalogdb.resolve.wandb.reference import CONFIRMING
 from catalogdb.resolve.wandb.run_file import AXIS
+from catalogdb.timestamps import iso
 
 EXTREMES = frozenset({"best", "max", "min"})
 """Words in the names of values that are of the run by their nature."""
@@ -276,4 +277,4 @@ def _moment(timestamp: Any) -> str | None:
     seconds = as_number(timestamp)
     if seconds is None or not 0 < seconds < 2**35:
         return None
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+    return iso(datetime.fromtimestamp(seconds, timezone.utc))

@@ -14,6 +14,7 @@ from catalogdb.records import OF_FOLDER, CachedRun, HistoryNeed, HistoryRow, Run
 from catalogdb.resolve.wandb.record_log import NotARecordLog
 from catalogdb.resolve.wandb.run_file import continues, read_run_file, values_of
 from catalogdb.resolve.wandb.run_folders import RunFolder
+from catalogdb.timestamps import iso
 
 LAST_LOGGED = "last_logged"
 """Attribute of a run from its folders: what it logged under its last step."""
@@ -92,7 +93,7 @@ def read_local_run(
     run = CachedRun(
         _key(sessions[-1], told),
         found=True,
-        fetched_at=_iso(now),
+        fetched_at=iso(now),
         expires_at=expires_at,
         state=state,
         config=config,
@@ -155,14 +156,14 @@ def _state(
     if not files:
         return None, None
     left_alone = datetime.fromtimestamp(files[-1].stamp.mtime_ns / 1e9, timezone.utc) + timedelta(seconds=ttl)
-    return ("running", _iso(left_alone)) if left_alone > now else ("crashed", None)
+    return ("running", iso(left_alone)) if left_alone > now else ("crashed", None)
 
 
 def _attributes(told: Mapping[str, Any]) -> dict[str, Any]:
     names = ("display_name", "group", "job_type", "sweep", "tags")
     found = {name: told[name] for name in names if name in told}
     if "created" in told:
-        found["created_at"] = _iso(datetime.fromtimestamp(told["created"], timezone.utc))
+        found["created_at"] = iso(datetime.fromtimestamp(told["created"], timezone.utc))
     return found
 
 
@@ -184,7 +185,3 @@ def _summary_file(session: RunFolder) -> dict[str, Any]:
     except (OSError, MetadataError):
         return {}
     return document
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(timezone.utc).isoformat(timespec="seconds")

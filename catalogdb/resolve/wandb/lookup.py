@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from catalogdb.records import CachedRun, Finding, HistoryNeed, Problem, RunKey, RunQuestion, RunRef
 from catalogdb.resolve.wandb.beside import ask_beside, ask_first
-from catalogdb.resolve.wandb.fetching import Fetcher, RunCache, iso
+from catalogdb.resolve.wandb.fetching import Fetcher, RunCache
 from catalogdb.resolve.wandb.join import RunKnowledge, agrees_by_score, confirms, join, may_follow, needs_of
 from catalogdb.resolve.wandb.local_run import LocalRun, Whose, key_of, read_local_run
 from catalogdb.resolve.wandb.run_folders import RunFolder, RunFolders
+from catalogdb.timestamps import iso
 
 CATCHES_UP = 30.0
 """Seconds after which a run's log, whose end lags behind its checkpoints, is read on."""
