@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from catalogdb.store.catalog_store import Store
-from catalogdb.store.known import Known, Root
+from catalogdb.store.known import Known
 from catalogdb.store.ledger import Ledger
 from catalogdb.store.reader import Reader, SqlResult
+from catalogdb.store.roots import Root
 from catalogdb.store.status import CatalogStatus
 from catalogdb.store.watchers import HEARTBEAT_SECONDS, Lease, Pulse
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -21,6 +21,8 @@ from catalogdb.run_folders import run_folder
 from catalogdb.store.functions import lower_text, param_text
 from catalogdb.store.memory import Memory
 from catalogdb.store.regex import Regex
+
+T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 30_000
 
@@ -239,3 +241,8 @@ def unchecked(connection: Connection) -> Iterator[None]:
         yield
     finally:
         driver_connection(connection).execute("PRAGMA foreign_keys = ON")
+
+
+def chunks(values: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
+    """Values of one statement's placeholders at a time."""
+    return (values[start : start + size] for start in range(0, len(values), size))

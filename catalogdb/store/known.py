@@ -1,25 +1,19 @@
-"""What the catalog knows about a root before a scan, and how rows follow files that moved."""
+"""What the catalog knows about a root before a scan."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from catalogdb.errors import DatabaseError
-from catalogdb.records import Candidate, Finding, Origin, ParamGroup, Place, Stamp, State, Tier, Value
-from catalogdb.store.engine import driver_connection
+from catalogdb.records import Finding, Origin, ParamGroup, Place, Stamp, State, Tier, Value
+from catalogdb.store.engine import chunks, driver_connection
 from catalogdb.store.functions import scalar
 from catalogdb.store.models import checkpoints
-from catalogdb.store.paths import absolute
+from catalogdb.store.roots import Root, Roots
 from catalogdb.store.writer import now
-
-T = TypeVar("T")
-
 
 CONTENT = ", ".join(
     column.name for column in checkpoints.columns if column.name not in ("recheck", "recheck_at", "resolved_at")
@@ -41,74 +35,12 @@ class Known(NamedTuple):
     source: Tier
 
 
-class Root(NamedTuple):
-    """A root and the folder in it that is to be scanned: ``below`` is empty for all of it."""
-
-    id: int
-    path: str
-    below: str
-
-
 class KnownRows:
-    """Reads, and moves, rows of one catalog."""
+    """Reads rows of one catalog, and says which can't be reached."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, roots: Roots) -> None:
         self._connection = connection
-
-    def root(self, path: str) -> Root:
-        """The root for an absolute path, made where there is none.
-
-        Roots never overlap: a folder in a known root is scanned as a part of it, and a folder above known roots takes
-        their rows over.
-        """
-        above = self._root_above(path)
-        if above is not None:
-            return above
-        execute = self._connection.exec_driver_sql
-        roots = execute("SELECT id, path FROM roots").fetchall()
-        execute("INSERT INTO roots (path, added_at) VALUES (?, ?)", (path, now()))
-        new_id = execute("SELECT id FROM roots WHERE path = ?", (path,)).scalar_one()
-        prefix = path.rstrip("/") + "/"
-        for root_id, known in roots:
-            if known.startswith(prefix):
-                self._take_over(root_id, known[len(prefix) :], new_id)
-        return Root(new_id, path, "")
-
-    def assert_there(self, root: Root) -> None:
-        """Raises DatabaseError for a root that is gone meanwhile: forgotten, or taken over by another scan."""
-        row = self._connection.exec_driver_sql("SELECT path FROM roots WHERE id = ?", (root.id,)).fetchone()
-        if row is None or row[0] != root.path:
-            raise DatabaseError(
-                f"{root.path}: was forgotten, or taken over by the scan of a folder above it, meanwhile; scan again"
-            )
-
-    def _root_above(self, path: str) -> Root | None:
-        for root_id, known in self._connection.exec_driver_sql("SELECT id, path FROM roots").fetchall():
-            if path == known or path.startswith(known.rstrip("/") + "/"):
-                return Root(root_id, known, path[len(known) :].strip("/"))
-        return None
-
-    def _roots_below(self, path: str) -> list[Root]:
-        roots = self._connection.exec_driver_sql("SELECT id, path FROM roots").fetchall()
-        return [Root(root_id, known, "") for root_id, known in roots if known.startswith(path.rstrip("/") + "/")]
-
-    def _take_over(self, root_id: int, rel_root: str, new_id: int) -> None:
-        execute = self._connection.exec_driver_sql
-        execute(
-            "UPDATE checkpoints SET root_id = ?1, "
-            "rel_path = CASE rel_path WHEN '.' THEN ?2 ELSE ?2 || '/' || rel_path END, "
-            "config_path = CASE WHEN config_path NOT LIKE '/%' THEN ?2 || '/' || config_path ELSE config_path END, "
-            "link_target = CASE WHEN link_target NOT LIKE '/%' THEN ?2 || '/' || link_target ELSE link_target END "
-            "WHERE root_id = ?3",
-            (new_id, rel_root, root_id),
-        )
-        execute(
-            "UPDATE sources SET path = ?1 || '/' || path WHERE path NOT LIKE '/%' AND checkpoint_id IN "
-            "(SELECT id FROM checkpoints WHERE root_id = ?2 "
-            "AND (rel_path = ?1 OR substr(rel_path, 1, length(?1) + 1) = ?1 || '/'))",
-            (rel_root, new_id),
-        )
-        execute("DELETE FROM roots WHERE id = ?", (root_id,))
+        self._roots = roots
 
     def rows(self, root: Root, places: Iterable[Place] = ()) -> dict[str, Known]:
         """The root's rows, or those of some places in it, by relative path."""
@@ -125,7 +57,7 @@ class KnownRows:
         }
 
     def expiring(self, path: str) -> tuple[list[str], str | None]:
-        root = self._root_above(path)
+        root = self._roots.find_above(path)
         if root is None:
             return [], None
         at = now()
@@ -140,7 +72,7 @@ class KnownRows:
 
     def contents(self, checkpoint_ids: Sequence[int]) -> dict[int, tuple[Any, ...]]:
         found: dict[int, list[Any]] = {}
-        for some in _chunks(checkpoint_ids):
+        for some in chunks(checkpoint_ids):
             marks = ", ".join("?" * len(some))
             for row in self._connection.exec_driver_sql(
                 f"SELECT {CONTENT} FROM checkpoints WHERE id IN ({marks})", tuple(some)
@@ -166,7 +98,7 @@ class KnownRows:
     def names_of(self, root: Root, inodes: Sequence[int]) -> list[str]:
         """Relative paths of the root's rows, missing ones left out, whose file has one of the inodes."""
         found: list[str] = []
-        for some in _chunks(inodes):
+        for some in chunks(inodes):
             found.extend(
                 rel_path
                 for (rel_path,) in self._connection.exec_driver_sql(
@@ -180,8 +112,8 @@ class KnownRows:
     def set_out_of_reach(self, path: str) -> bool:
         """Marks what lies below an absolute path as stale, not as missing: its folder can't be reached. False where
         no root of the catalog holds it, or lies below it."""
-        above = self._root_above(path)
-        roots = [above] if above is not None else self._roots_below(path)
+        above = self._roots.find_above(path)
+        roots = [above] if above is not None else self._roots.below(path)
         for root in roots:
             self.set_folders_out_of_reach(root, [root.below])
         return bool(roots)
@@ -197,7 +129,7 @@ class KnownRows:
 
     def set_in_reach(self, path: str) -> None:
         """Takes that back."""
-        root = self._root_above(path)
+        root = self._roots.find_above(path)
         if root is not None:
             self._connection.exec_driver_sql(
                 f"UPDATE checkpoints SET stale = 0, recheck = recheck & ~{OUT_OF_REACH} "
@@ -208,7 +140,7 @@ class KnownRows:
     def link_targets(self, root: Root, rel_paths: Sequence[str]) -> dict[str, str]:
         """What the links among the rows of these paths led to at their last look."""
         found: dict[str, str] = {}
-        for some in _chunks(rel_paths):
+        for some in chunks(rel_paths):
             found.update(
                 (rel_path, target)
                 for rel_path, target in self._connection.exec_driver_sql(
@@ -223,7 +155,7 @@ class KnownRows:
         """Relative paths of the root's rows that link to, or have a source among, ``paths`` (relative), or below
         ``folders``. Sidecars are left out: they lie beside the checkpoint."""
         found: list[str] = []
-        for some in _chunks(paths):
+        for some in chunks(paths):
             found.extend(self._depending(root, f"IN ({', '.join('?' * len(some))})", some))
         for folder in folders:
             found.extend(self._depending(root, "BETWEEN ? AND ?", (f"{folder}/", f"{folder}0")))
@@ -242,68 +174,6 @@ class KnownRows:
         texts = self._connection.exec_driver_sql("SELECT problems FROM roots WHERE id = ?", (root.id,)).scalar()
         end = f": {reason}"
         return [text.removesuffix(end) for text in json.loads(texts or "[]") if text.endswith(end)]
-
-    def follow_moves(self, root: Root, candidates: Sequence[Candidate]) -> dict[str, int]:
-        """Gives rows whose file now lies elsewhere their new path, and returns path → id of those that moved.
-
-        A file is known again by device, inode, size and mtime, and only where its old path no longer leads to it.
-        Hard links are one file under several names: a name that has its row keeps it, and of those that moved
-        together each row follows the name it had, those that were there at the last scan first. A row whose file was
-        overwritten by the move hands its tags, notes and aliases on.
-        """
-        new: dict[Stamp, list[Candidate]] = defaultdict(list)
-        for candidate in candidates:
-            new[candidate.stamp].append(candidate)
-        homeless: dict[Stamp, list[tuple[int, str]]] = defaultdict(list)
-        for checkpoint_id, old_path, stamp in self._with_inodes(list({stamp.inode for stamp in new})):
-            if stamp not in new:
-                continue
-            if any(candidate.path == old_path for candidate in new[stamp]):
-                new[stamp] = [candidate for candidate in new[stamp] if candidate.path != old_path]
-            elif not _still_there(old_path, stamp):
-                homeless[stamp].append((checkpoint_id, old_path))
-        moves: dict[int, Candidate] = {}
-        for stamp, rows in homeless.items():
-            moves.update(_paired(rows, new[stamp]))
-        self._move(root, moves)
-        return {candidate.rel_path: checkpoint_id for checkpoint_id, candidate in moves.items()}
-
-    def _with_inodes(self, inodes: Sequence[int]) -> Iterator[tuple[int, str, Stamp]]:
-        """Rows by inode: id, absolute path, stamp."""
-        for some in _chunks(inodes):
-            rows = self._connection.exec_driver_sql(
-                "SELECT c.id, r.path, c.rel_path, c.size_bytes, c.mtime_ns, c.inode, c.device "
-                "FROM checkpoints c JOIN roots r ON r.id = c.root_id "
-                f"WHERE c.inode IN ({', '.join('?' * len(some))}) ORDER BY c.state = 'missing', c.id",
-                tuple(some),
-            )
-            for checkpoint_id, root_path, rel_path, *stamp in rows:
-                yield checkpoint_id, absolute(root_path, rel_path), Stamp(*stamp)
-
-    def _move(self, root: Root, moves: Mapping[int, Candidate]) -> None:
-        execute = self._connection.exec_driver_sql
-        for checkpoint_id in moves:
-            execute("UPDATE checkpoints SET rel_path = '//moving/' || id WHERE id = ?", (checkpoint_id,))
-        for checkpoint_id, candidate in moves.items():
-            place = (root.id, candidate.rel_path)
-            overwritten = execute("SELECT id FROM checkpoints WHERE root_id = ? AND rel_path = ?", place).fetchone()
-            if overwritten is not None:
-                self._hand_on(overwritten[0], checkpoint_id)
-            execute(
-                "UPDATE checkpoints SET root_id = ?, rel_path = ?, recheck = 1 WHERE id = ?", (*place, checkpoint_id)
-            )
-
-    def _hand_on(self, from_id: int, to_id: int) -> None:
-        execute = self._connection.exec_driver_sql
-        execute("UPDATE OR IGNORE tags SET checkpoint_id = ? WHERE checkpoint_id = ?", (to_id, from_id))
-        execute("UPDATE aliases SET checkpoint_id = ? WHERE checkpoint_id = ?", (to_id, from_id))
-        execute(
-            "INSERT INTO notes (checkpoint_id, text, updated_at) "
-            "SELECT ?, text, updated_at FROM notes WHERE checkpoint_id = ? "
-            "ON CONFLICT DO UPDATE SET text = notes.text || char(10) || excluded.text",
-            (to_id, from_id),
-        )
-        execute("DELETE FROM checkpoints WHERE id = ?", (from_id,))
 
     def said_before(self, checkpoint_id: int, stamp: Stamp, tier: Tier) -> Finding | None:
         """What a tier said about a row whose file is unchanged; None where it changed or nothing was said."""
@@ -348,33 +218,6 @@ class KnownRows:
         }
         groups = (ParamGroup(params),) if params else ()
         return Finding(fields, metrics, groups) if fields or metrics or params else None
-
-
-def _paired(rows: Sequence[tuple[int, str]], candidates: Sequence[Candidate]) -> Iterator[tuple[int, Candidate]]:
-    """Rows with the candidates they became: those of the same file name first."""
-    free = list(candidates)
-    left: list[int] = []
-    for checkpoint_id, old_path in rows:
-        name = old_path.rpartition("/")[2]
-        same = next((candidate for candidate in free if candidate.path.rpartition("/")[2] == name), None)
-        if same is None:
-            left.append(checkpoint_id)
-        else:
-            free.remove(same)
-            yield checkpoint_id, same
-    yield from zip(left, free, strict=False)
-
-
-def _still_there(path: str, stamp: Stamp) -> bool:
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return False
-    return (status.st_ino - stamp.inode) % 2**64 == 0 and status.st_dev == stamp.device
-
-
-def _chunks(values: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
-    return (values[start : start + size] for start in range(0, len(values), size))
 
 
 def _within(place: Place) -> str:

@@ -9,7 +9,9 @@ from sqlalchemy import Engine
 
 from catalogdb.records import Candidate, Finding, Place, Problem, Resolution, Stamp, Tier
 from catalogdb.store.engine import database_path, failures_of, immediate, unchecked
-from catalogdb.store.known import OUT_OF_REACH, Known, KnownRows, Root
+from catalogdb.store.known import OUT_OF_REACH, Known, KnownRows
+from catalogdb.store.moves import follow_moves
+from catalogdb.store.roots import Root, Roots
 from catalogdb.store.writer import Writer
 
 
@@ -20,7 +22,8 @@ class Ledger:
         self._path = database_path(engine.url)
         with failures_of(self._path):
             self._connection = engine.connect()
-        self._known = KnownRows(self._connection)
+        self._roots = Roots(self._connection)
+        self._known = KnownRows(self._connection, self._roots)
         self._writer = Writer(self._connection)
 
     def __enter__(self) -> Ledger:
@@ -33,7 +36,7 @@ class Ledger:
         """The root of an absolute path, which can be reached, its rows by relative path, and its files known to be no
         checkpoints."""
         with failures_of(self._path), immediate(self._connection):
-            root = self._known.root(path)
+            root = self._roots.find_or_make(path)
             rows = self._known.rows(root)
             if any(row.recheck & OUT_OF_REACH for row in rows.values()):
                 self._known.set_in_reach(path)
@@ -48,7 +51,7 @@ class Ledger:
     def open_part(self, path: str) -> Root:
         """The root of an absolute path."""
         with failures_of(self._path), immediate(self._connection):
-            return self._known.root(path)
+            return self._roots.find_or_make(path)
 
     def set_out_of_reach(self, path: str) -> bool:
         """What lies below an absolute path can't be reached: its rows are stale, and none is missing. False where the
@@ -100,8 +103,8 @@ class Ledger:
         if not candidates:
             return {}
         with failures_of(self._path), immediate(self._connection):
-            self._known.assert_there(root)
-            return self._known.follow_moves(root, candidates)
+            self._roots.assert_there(root)
+            return follow_moves(self._connection, root, candidates)
 
     def said_before(self, checkpoint_id: int, stamp: Stamp, tier: Tier) -> Finding | None:
         with failures_of(self._path):
@@ -124,7 +127,7 @@ class Ledger:
         """
         try:
             with failures_of(self._path), unchecked(self._connection), immediate(self._connection):
-                self._known.assert_there(root)
+                self._roots.assert_there(root)
                 if resolved:
                     self._writer.upsert(root.id, resolved, seen)
                     self._writer.forget_foreign(root.id, (each.candidate.rel_path for each, _ in resolved))
@@ -147,7 +150,7 @@ class Ledger:
         are gone, folders (relative) that could not be listed, folders' problems. Raises DatabaseError where the root is
         no longer there."""
         with failures_of(self._path), immediate(self._connection):
-            self._known.assert_there(root)
+            self._roots.assert_there(root)
             self._writer.mark_missing(missing)
             self._known.set_folders_out_of_reach(root, unlisted)
             self._writer.forget_foreign(root.id, gone)
@@ -170,7 +173,7 @@ class Ledger:
     ) -> None:
         """Ends a look at some places: the same for these, and the root's problems elsewhere stay."""
         with failures_of(self._path), immediate(self._connection):
-            self._known.assert_there(root)
+            self._roots.assert_there(root)
             self._writer.mark_missing(missing)
             self._known.set_folders_out_of_reach(root, unlisted)
             self._writer.forget_foreign(root.id, gone)

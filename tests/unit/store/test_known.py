@@ -13,8 +13,10 @@ from sqlalchemy import Connection
 from catalogdb.discovery import Walk, fingerprint
 from catalogdb.records import Candidate, Origin, Resolution, Value, Weights
 from catalogdb.store.engine import make_engine, parse_url
-from catalogdb.store.known import KnownRows, Root
+from catalogdb.store.known import KnownRows
 from catalogdb.store.migrate import open_schema
+from catalogdb.store.moves import follow_moves
+from catalogdb.store.roots import Root, Roots
 from catalogdb.store.writer import Writer
 
 
@@ -23,7 +25,8 @@ class World:
 
     def __init__(self, connection: Connection, folder: Path) -> None:
         self.connection = connection
-        self.known = KnownRows(connection)
+        self.roots = Roots(connection)
+        self.known = KnownRows(connection, self.roots)
         self.folder = folder
 
     def put(self, *paths: str, content: str = "") -> None:
@@ -37,10 +40,10 @@ class World:
 
     def scan(self, root: str | None = None) -> Root:
         """All candidates of a root become rows; those gone become missing."""
-        found = self.known.root(root or str(self.folder))
+        found = self.roots.find_or_make(root or str(self.folder))
         candidates = list(Walk(found.path, below=found.below))
         rows = self.known.rows(found)
-        self.known.follow_moves(found, [each for each in candidates if self._is_new(rows, each)])
+        follow_moves(self.connection, found, [each for each in candidates if self._is_new(rows, each)])
         writer = Writer(self.connection)
         if candidates:
             resolved = [(Resolution(each, "ready", "torch_zip", "legacy"), fingerprint(each)) for each in candidates]
@@ -98,7 +101,7 @@ def test_a_row_follows_its_file_with_all_that_hangs_on_it(world: World) -> None:
     world.execute("INSERT INTO notes VALUES (?, 'good', '')", row_id)
     (world.folder / "b").mkdir()
     (world.folder / "a/x.ckpt").rename(world.folder / "b/y.ckpt")
-    assert world.known.follow_moves(root, world.walk()) == {"b/y.ckpt": row_id}
+    assert follow_moves(world.connection, root, world.walk()) == {"b/y.ckpt": row_id}
     assert world.tags() == {"b/y.ckpt": {"mine"}}
     assert world.execute("SELECT checkpoint_id FROM aliases") == [(row_id,)]
     assert world.execute("SELECT recheck FROM checkpoints") == [(1,)]
@@ -110,7 +113,7 @@ def test_a_copy_is_no_move(world: World) -> None:
     (world.folder / "y.ckpt").write_bytes((world.folder / "x.ckpt").read_bytes())
     status = (world.folder / "x.ckpt").stat()
     os.utime(world.folder / "y.ckpt", ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert world.known.follow_moves(root, world.walk()) == {}
+    assert follow_moves(world.connection, root, world.walk()) == {}
 
 
 @pytest.mark.parametrize("change", ["size", "mtime"])
@@ -124,7 +127,7 @@ def test_a_reused_inode_is_another_file(world: World, change: str) -> None:
         os.utime(world.folder / "y.ckpt", ns=(status.st_atime_ns, status.st_mtime_ns))
     else:
         os.utime(world.folder / "y.ckpt", ns=(1, 1))
-    assert world.known.follow_moves(root, world.walk()) == {}
+    assert follow_moves(world.connection, root, world.walk()) == {}
 
 
 def test_two_files_that_take_each_other_s_names(world: World) -> None:
@@ -253,31 +256,31 @@ def roots(world: World) -> list[str]:
 
 
 def test_a_root_is_made_once(world: World) -> None:
-    assert world.known.root("/data") == world.known.root("/data")
+    assert world.roots.find_or_make("/data") == world.roots.find_or_make("/data")
     assert roots(world) == ["/data"]
 
 
 def test_a_folder_in_a_root_is_a_part_of_it(world: World) -> None:
-    whole = world.known.root("/data")
-    assert world.known.root("/data/a/b") == Root(whole.id, "/data", "a/b")
+    whole = world.roots.find_or_make("/data")
+    assert world.roots.find_or_make("/data/a/b") == Root(whole.id, "/data", "a/b")
     assert roots(world) == ["/data"]
 
 
 def test_a_root_whose_name_only_begins_the_same_is_another(world: World) -> None:
-    world.known.root("/data")
-    assert world.known.root("/data2").below == ""
+    world.roots.find_or_make("/data")
+    assert world.roots.find_or_make("/data2").below == ""
     assert roots(world) == ["/data", "/data2"]
 
 
 def test_the_root_of_everything(world: World) -> None:
-    whole = world.known.root("/")
-    assert world.known.root("/data/a") == Root(whole.id, "/", "data/a")
+    whole = world.roots.find_or_make("/")
+    assert world.roots.find_or_make("/data/a") == Root(whole.id, "/", "data/a")
 
 
 def test_rows_of_a_part_are_those_below_it(world: World) -> None:
     world.put("a/x.ckpt", "a/b/y.ckpt", "a-b/z.ckpt", "a0/w.ckpt", "a.ckpt")
     world.scan()
-    part = world.known.root(str(world.folder / "a"))
+    part = world.roots.find_or_make(str(world.folder / "a"))
     assert sorted(world.known.rows(part)) == ["a/b/y.ckpt", "a/x.ckpt"]
 
 
@@ -288,7 +291,7 @@ def test_a_folder_above_known_roots_takes_their_rows_over(world: World) -> None:
     world.scan(str(world.folder / "b/c"))
     world.tag(x="x.ckpt", y="y.ckpt")
     ids = sorted(world.execute("SELECT id FROM checkpoints"))
-    root = world.known.root(str(world.folder))
+    root = world.roots.find_or_make(str(world.folder))
     assert roots(world) == [str(world.folder)]
     assert sorted(world.known.rows(root)) == ["a/last.ckpt", "a/x.ckpt", "b/c/y.ckpt"]
     assert world.tags() == {"a/x.ckpt": {"x"}, "b/c/y.ckpt": {"y"}}
@@ -301,7 +304,7 @@ def test_after_a_takeover_nothing_has_changed(world: World) -> None:
     """Fingerprints are of absolute paths: the files needn't be read again."""
     world.put("a/x.ckpt")
     world.scan(str(world.folder / "a"))
-    rows = world.known.rows(world.known.root(str(world.folder)))
+    rows = world.known.rows(world.roots.find_or_make(str(world.folder)))
     (candidate,) = world.walk()
     assert rows["a/x.ckpt"].fingerprint == fingerprint(candidate)
 
