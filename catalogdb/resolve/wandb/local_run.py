@@ -11,8 +11,9 @@ from typing import Any
 from catalogdb.documents import read_document
 from catalogdb.errors import MetadataError
 from catalogdb.records import OF_FOLDER, CachedRun, HistoryNeed, HistoryRow, RunFile, RunKey
+from catalogdb.resolve.wandb.record_items import values_of
 from catalogdb.resolve.wandb.record_log import NotARecordLog
-from catalogdb.resolve.wandb.run_file import continues, read_run_file, values_of
+from catalogdb.resolve.wandb.run_file import continues, read_run_file
 from catalogdb.resolve.wandb.run_folders import RunFolder
 from catalogdb.timestamps import iso
 

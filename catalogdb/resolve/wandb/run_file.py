@@ -6,18 +6,30 @@ items have their key in ``nested_key``, in any order.
 
 from __future__ import annotations
 
-import json
 import os
 from base64 import b64decode, b64encode
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, BinaryIO
 
 from catalogdb.records import HistoryNeed, HistoryRow, RunFile, Stamp
-from catalogdb.resolve.wandb.json_text import BadJson, parse
+from catalogdb.resolve.wandb.record_items import (
+    CONFIG,
+    EXIT,
+    HISTORY,
+    RUN,
+    SUMMARY,
+    Texts,
+    history_texts,
+    kind_of,
+    parse_record,
+    set_text,
+    update_texts,
+    values_of,
+    whole_number,
+)
 from catalogdb.resolve.wandb.record_log import FILE_HEADER, check_header, iter_records
-from catalogdb.resolve.wandb.record_types import decode_error, record_class
 from catalogdb.resolve.wandb.wire_marks import KnownMarks, mark_of, text_behind
 
 AXIS = "trainer/global_step"
@@ -26,12 +38,6 @@ AXIS = "trainer/global_step"
 SUMMARIES = 4096
 """Summary records that are taken in together."""
 
-MAX_VALUES = 16_384
-"""Entries of a config or summary."""
-
-MAX_TEXT = 1 << 20
-"""Of one value: longer ones (tables, media) are left out."""
-
 MAX_LAST = 32
 """Rows at the end that are looked through for those of the last step."""
 
@@ -39,13 +45,8 @@ MAX_NUMBER = 64
 """Characters of a number."""
 
 _AXIS_MARK = mark_of([AXIS]) or b""
-_HISTORY, _SUMMARY, _CONFIG, _RUN, _EXIT = 2, 3, 5, 17, 18
-_BESIDE = frozenset({16, 19, 200})
-"""Fields of ``wandb_internal.Record``: the contents that matter, and messages that may stand before one."""
 
 Answers = dict[HistoryNeed, tuple[HistoryRow, ...]]
-Texts = dict[str, str]
-"""Key → JSON text: most values of a history are never looked at, and those aren't parsed."""
 
 Row = tuple[int, bytes]
 """The trainer's step, and the record."""
@@ -136,7 +137,7 @@ class _Reading:
     def _last_logged(self) -> tuple[str | None, Texts]:
         step, logged = None, Texts()
         for data in reversed(self._recent):
-            texts = _texts(data)
+            texts = history_texts(data)
             here = texts.get(AXIS) or texts.get("global_step")
             step = here if step is None else step
             if here is not None and here != step:
@@ -154,19 +155,19 @@ class _Reading:
         summaries: list[bytes] = []
         read_to = start
         for data, read_to in iter_records(file, start, end):  # noqa: B007  # the last one is returned
-            kind = _kind(data)
-            if kind == _HISTORY:
+            kind = kind_of(data)
+            if kind == HISTORY:
                 self._exit = None  # a run that logs hasn't ended
                 self._recent.append(data)
                 for key, mark, name in wanted:
                     if name in data:
                         self._history(data, key, mark)
-            elif kind == _SUMMARY:
+            elif kind == SUMMARY:
                 summaries.append(data)
                 if len(summaries) == SUMMARIES:
                     self._summarise(summaries)
-            elif kind in (_CONFIG, _RUN, _EXIT):
-                record = _parse(data)
+            elif kind in (CONFIG, RUN, EXIT):
+                record = parse_record(data)
                 if record is not None:
                     self._other(kind, record)
         self._summarise(summaries)
@@ -179,7 +180,7 @@ class _Reading:
         for data in reversed(summaries):
             if known.cover(data):
                 continue
-            record = _parse(data)
+            record = parse_record(data)
             if record is None:
                 continue
             for item in record.summary.update:
@@ -191,12 +192,12 @@ class _Reading:
                 changes.setdefault(item.key or ".".join(item.nested_key), None)
         summaries.clear()
         for key, text in changes.items():
-            _set(self._summary, key, text)
+            set_text(self._summary, key, text)
 
     def _other(self, kind: int, record: Any) -> None:
-        if kind == _CONFIG:
-            _update(self._config, record.config)
-        elif kind == _RUN:
+        if kind == CONFIG:
+            update_texts(self._config, record.config)
+        elif kind == RUN:
             self._start(record.run)
         else:
             self._exit = record.exit.exit_code
@@ -228,16 +229,16 @@ class _Reading:
             "created": run.start_time.seconds if run.HasField("start_time") else None,
         }
         self._run.update({name: value for name, value in told.items() if value})
-        _update(self._config, run.config)
-        _update(self._summary, run.summary)
+        update_texts(self._config, run.config)
+        update_texts(self._summary, run.summary)
 
     def _history(self, data: bytes, key: str, mark: bytes | None) -> None:
         """A row that has ``key``: only its step is looked at, the rest waits until the row is an answer."""
         text = text_behind(data, _AXIS_MARK) if mark is not None and mark in data else None
         if text is None:
-            texts = _texts(data)
+            texts = history_texts(data)
             text = texts.get(AXIS) if key in texts else None
-        at = _whole(text)
+        at = whole_number(text)
         if at is not None:
             tail = self._tail[key]
             self._went_back = self._went_back or (bool(tail) and at <= tail[0][0])
@@ -261,104 +262,6 @@ def _keep_greatest(rows: list[Row], row: Row) -> None:
     rows.append(row)
 
 
-def _parse(data: bytes) -> Any:
-    try:
-        return record_class().FromString(data)
-    except decode_error():  # asked for when there is one
-        return None
-
-
-def _kind(data: bytes) -> int:
-    """Which content a record has: the number of its field; 0 where that can't be told."""
-    place = 0
-    while place < len(data):
-        tag, place = _varint(data, place)
-        if tag == _NUMBER:
-            _, place = _varint(data, place)
-        elif tag >> 3 in _BESIDE and tag & 7 == 2:
-            length, place = _varint(data, place)
-            place += length
-        else:
-            return tag >> 3
-    return 0
-
-
-_NUMBER = 1 << 3
-
-
-def _varint(data: bytes, place: int) -> tuple[int, int]:
-    value = shift = 0
-    while place < len(data) and shift < 64:
-        byte = data[place]
-        place += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, place
-        shift += 7
-    return 0, len(data)
-
-
-def _texts(data: bytes) -> Texts:
-    record = _parse(data)
-    if record is None:
-        return {}
-    return {item.key or ".".join(item.nested_key): item.value_json or _typed(item) for item in record.history.item}
-
-
 def _row(at: int, data: bytes) -> HistoryRow:
-    texts = _texts(data)
-    return HistoryRow(_whole(texts.get("_step")) or 0, at, values_of(texts))
-
-
-def _update(texts: Texts, change: Any) -> None:
-    for item in change.update:
-        _set(texts, item.key or ".".join(item.nested_key), item.value_json)
-    for item in change.remove:
-        _set(texts, item.key or ".".join(item.nested_key), None)
-
-
-def _set(texts: Texts, key: str, text: str | None) -> None:
-    if text is None:
-        texts.pop(key, None)
-    elif len(text) <= MAX_TEXT and (key in texts or len(texts) < MAX_VALUES):
-        texts[key] = text
-
-
-def _typed(item: Any) -> str:
-    """The value of an item under the setting ``x_history_value_encoding="typed"``, as JSON."""
-    for name in ("integer", "number", "boolean"):
-        if item.HasField(name):
-            value = getattr(item, name)
-            return str(value).lower() if name == "boolean" else _number(value)
-    return json.dumps(item.text) if item.HasField("text") else item.json or "null"
-
-
-def _number(value: float) -> str:
-    return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(repr(value), repr(value))
-
-
-def _whole(text: str | None) -> int | None:
-    """A step: a whole number, however it is written."""
-    if text is None:
-        return None
-    if text.isdecimal() and len(text) < 19:
-        return int(text)
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return int(value) if value.is_integer() and 0 <= value < 2**63 else None
-
-
-def values_of(texts: Mapping[str, str]) -> dict[str, Any]:
-    """Parsed; what can't be is left out."""
-    return dict(_parsed(texts))
-
-
-def _parsed(texts: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    for key, text in texts.items():
-        if len(text) <= MAX_TEXT:
-            try:
-                yield key, parse(text)
-            except BadJson:
-                continue
+    texts = history_texts(data)
+    return HistoryRow(whole_number(texts.get("_step")) or 0, at, values_of(texts))

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from wandb.proto.wandb_internal_pb2 import Record
 
 from catalogdb.records import HistoryNeed, RunFile
+from catalogdb.resolve.wandb.record_items import values_of
 from catalogdb.resolve.wandb.record_log import NotARecordLog
-from catalogdb.resolve.wandb.run_file import AXIS, read_run_file, values_of
+from catalogdb.resolve.wandb.run_file import AXIS, read_run_file
 from tests import wandb_log
 from tests.wandb_runs import summary_of
 
