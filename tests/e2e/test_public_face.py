@@ -57,6 +57,7 @@ def test_a_promised_name_is_there(name: str) -> None:
 
 def test_every_exported_name_can_be_imported() -> None:
     assert all(getattr(catalogdb, name) is not None for name in catalogdb.__all__)
+    assert set(catalogdb.__all__) <= set(dir(catalogdb))  # before they're used, too: a shell completes them
     with pytest.raises(AttributeError, match="Catalogue"):
         _ = catalogdb.Catalogue
 
