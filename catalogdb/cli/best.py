@@ -10,10 +10,11 @@ import click
 
 import catalogdb
 from catalogdb.cli.access import open_existing
-from catalogdb.cli.columns import columns_option, format_option, split_list, unique_option, write_checkpoints
+from catalogdb.cli.columns import split_list, write_checkpoints
 from catalogdb.cli.completion import fields, metrics
 from catalogdb.cli.hints import filter_errors, say_hints
 from catalogdb.cli.options import Command, Globals, pass_globals
+from catalogdb.cli.output_options import columns_option, format_option, unique_option
 from catalogdb.cli.render import visible
 from catalogdb.errors import NotFound
 from catalogdb.query.fields import FIELDS

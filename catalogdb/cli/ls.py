@@ -5,17 +5,11 @@ from __future__ import annotations
 import click
 
 from catalogdb.cli.access import open_existing
-from catalogdb.cli.columns import (
-    columns_option,
-    format_option,
-    metrics_in,
-    split_list,
-    unique_option,
-    write_checkpoints,
-)
+from catalogdb.cli.columns import metrics_in, split_list, write_checkpoints
 from catalogdb.cli.completion import fields
 from catalogdb.cli.hints import filter_errors, say_hints
 from catalogdb.cli.options import Command, Globals, pass_globals
+from catalogdb.cli.output_options import columns_option, format_option, unique_option
 from catalogdb.settings import working_directory
 
 SCREENFUL = 50

@@ -9,9 +9,9 @@ import click
 
 import catalogdb
 from catalogdb.cli.access import has_catalog, known_roots
-from catalogdb.cli.columns import format_option
 from catalogdb.cli.completion import paths
 from catalogdb.cli.options import Command, Globals, pass_globals
+from catalogdb.cli.output_options import format_option
 from catalogdb.cli.progress import progress_bar
 from catalogdb.cli.render import to_json, visible, write_line
 from catalogdb.errors import RootError, UsageError

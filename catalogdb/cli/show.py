@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from catalogdb.cli.access import open_existing
-from catalogdb.cli.columns import MAPPINGS, format_option
+from catalogdb.cli.columns import MAPPINGS
 from catalogdb.cli.completion import refs
 from catalogdb.cli.options import Command, Globals, pass_globals
+from catalogdb.cli.output_options import format_option
 from catalogdb.cli.render import to_json, write_line, write_rows
 from catalogdb.records import Checkpoint, CheckpointHeader
 

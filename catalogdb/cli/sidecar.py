@@ -9,8 +9,8 @@ import click
 
 from catalogdb.catalog import scannable
 from catalogdb.cli.access import known_roots, open_existing, require_file
-from catalogdb.cli.columns import format_option
 from catalogdb.cli.options import Globals, Group, pass_globals
+from catalogdb.cli.output_options import format_option
 from catalogdb.cli.render import write_rows
 from catalogdb.errors import CatalogError, UsageError
 from catalogdb.records import Problem

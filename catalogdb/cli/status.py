@@ -10,8 +10,8 @@ import click
 
 import catalogdb
 from catalogdb.cli.access import open_existing
-from catalogdb.cli.columns import format_option
 from catalogdb.cli.options import Command, Globals, pass_globals
+from catalogdb.cli.output_options import format_option
 from catalogdb.cli.render import to_json, visible, write_line
 from catalogdb.settings import Settings, database_file
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import click
 
 from catalogdb.cli.access import open_existing
-from catalogdb.cli.columns import format_option
 from catalogdb.cli.options import Command, Globals, pass_globals
+from catalogdb.cli.output_options import format_option
 from catalogdb.cli.render import write_rows
 
 HEADERS = ("path", "kind", "reason")

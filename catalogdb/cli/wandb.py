@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 import click
 
 from catalogdb.cli.access import open_existing
-from catalogdb.cli.columns import format_option
 from catalogdb.cli.options import Globals, Group, pass_globals
+from catalogdb.cli.output_options import format_option
 from catalogdb.cli.render import Bytes, to_json, visible, write_line, write_rows
 from catalogdb.errors import CatalogError
 from catalogdb.records import RunUse
