@@ -29,12 +29,19 @@ def parse_timestamp(text: str) -> datetime:
     return datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), micros, zone)
 
 
+_SECONDS_UNTIL_3058 = 2**35
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def iso(moment: datetime) -> str:
     """An aware moment to the second, in UTC: such texts compare as the moments do."""
     return moment.astimezone(timezone.utc).isoformat(timespec="seconds")
+
+
+def iso_of_seconds(seconds: float) -> str | None:
+    """Seconds since 1970, as W&B has them, to the second in UTC; None for what is no time of a training."""
+    return iso(datetime.fromtimestamp(seconds, timezone.utc)) if 0 < seconds < _SECONDS_UNTIL_3058 else None
 
 
 def iso_of_ns(nanoseconds: int) -> str:

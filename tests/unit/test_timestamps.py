@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalogdb.timestamps import extended, parse_timestamp
+from catalogdb.timestamps import extended, iso_of_seconds, parse_timestamp
 
 
 @given(st.datetimes(), st.none() | st.integers(-1439, 1439))
@@ -62,3 +62,11 @@ def test_sqlite_reads_the_extended_form(text: str) -> None:
         (days,) = connection.execute("SELECT julianday(?)", (extended(text),)).fetchone()
     assert (days - 2440587.5) * 86400 == pytest.approx(with_offset.timestamp(), abs=0.001)
     assert parse_timestamp(extended(text)) == parse_timestamp(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1_792_333_935.7, "2026-10-18T14:32:15+00:00"), (0, None), (-1, None), (1e15, None), (float("nan"), None)],
+)
+def test_seconds_since_1970(seconds: float, text: str | None) -> None:
+    assert iso_of_seconds(seconds) == text

@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from typing import Any
 
 from catalogdb.config_facts import MODEL_PARAMETERS, config_facts, is_known
@@ -34,7 +33,7 @@ from catalogdb.resolve.wandb.local_run import LAST_LOGGED
 from catalogdb.resolve.wandb.metrics import as_number, as_step, numbers_of, validation_key
 from catalogdb.resolve.wandb.reference import CONFIRMING
 from catalogdb.resolve.wandb.run_file import AXIS
-from catalogdb.timestamps import iso
+from catalogdb.timestamps import iso_of_seconds
 
 EXTREMES = frozenset({"best", "max", "min"})
 """Words in the names of values that are of the run by their nature."""
@@ -275,6 +274,4 @@ def _dotted(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 def _moment(timestamp: Any) -> str | None:
     """``_timestamp``: seconds since 1970, when the row was logged."""
     seconds = as_number(timestamp)
-    if seconds is None or not 0 < seconds < 2**35:
-        return None
-    return iso(datetime.fromtimestamp(seconds, timezone.utc))
+    return None if seconds is None else iso_of_seconds(seconds)

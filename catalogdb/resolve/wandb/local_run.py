@@ -15,7 +15,7 @@ from catalogdb.resolve.wandb.record_items import values_of
 from catalogdb.resolve.wandb.record_log import NotARecordLog
 from catalogdb.resolve.wandb.run_file import continues, read_run_file
 from catalogdb.resolve.wandb.run_folders import RunFolder
-from catalogdb.timestamps import iso
+from catalogdb.timestamps import iso, iso_of_seconds
 
 LAST_LOGGED = "last_logged"
 """Attribute of a run from its folders: what it logged under its last step."""
@@ -163,9 +163,8 @@ def _state(
 def _attributes(told: Mapping[str, Any]) -> dict[str, Any]:
     names = ("display_name", "group", "job_type", "sweep", "tags")
     found = {name: told[name] for name in names if name in told}
-    if "created" in told:
-        found["created_at"] = iso(datetime.fromtimestamp(told["created"], timezone.utc))
-    return found
+    created = iso_of_seconds(told.get("created", 0))
+    return found if created is None else {**found, "created_at": created}
 
 
 def _config_file(session: RunFolder) -> dict[str, Any]:

@@ -129,3 +129,8 @@ def test_seven_bytes_say_nothing(tmp_path: Path) -> None:
     log.write_bytes(wandb_log.HEADER)
     found = read(tmp_path, 9)
     assert (found.run.config, found.run.summary, found.complete) == ({}, {}, False)
+
+
+def test_a_start_that_no_calendar_has_is_none(tmp_path: Path) -> None:
+    wandb_log.write_run(tmp_path, RUN, [wandb_log.run(RUN, start_time={"seconds": 10**15})])
+    assert "created_at" not in read(tmp_path).run.attributes
