@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from catalogdb.discovery.entries import is_folder, is_utf8
-from catalogdb.discovery.folder import DOCUMENT_SUFFIXES, PLAIN_CONFIGS, stamp_of
+from catalogdb.discovery.folder import DOCUMENT_SUFFIXES, PLAIN_CONFIGS
 from catalogdb.discovery.identity import fingerprint
 from catalogdb.discovery.parts import find_parts
 from catalogdb.discovery.places import HYDRA_FOLDER, Places, covers, includes, places_of
@@ -29,6 +29,5 @@ __all__ = [
     "is_utf8",
     "passed_over",
     "places_of",
-    "stamp_of",
     "state_of",
 ]

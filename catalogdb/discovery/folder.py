@@ -15,13 +15,12 @@ from catalogdb.discovery.entries import is_folder, is_utf8
 from catalogdb.layouts import all_marks, layouts_with
 from catalogdb.layouts.base import run_of
 from catalogdb.layouts.hydra import hydra_home
-from catalogdb.records import Source, Stamp, sidecar_path
+from catalogdb.records import Source, Stamp, sidecar_path, stamp_of
 
 OWN_CONFIGS = (".config.json", ".config.yaml", ".config.yml", ".resolved.config.json")
 PLAIN_CONFIGS = ("config.yaml", "hparams.yaml")
 DOCUMENT_SUFFIXES = (".yaml", ".yml", ".json")
 HYDRA_CONFIG = ".hydra/config.yaml"
-
 
 ABOVE = 4
 """Folders, a checkpoint's own included, in which a layout may find something."""
@@ -29,19 +28,6 @@ ABOVE = 4
 UNFINISHED = "-unfinished"
 """Ends the name of the file that NeMo keeps beside a checkpoint while it writes it
 (``nemo/utils/callbacks/nemo_model_checkpoint.py``, ``format_checkpoint_unfinished_marker_path``)."""
-
-INT64_MAX = 2**63 - 1
-
-
-def stamp_of(status: os.stat_result) -> Stamp:
-    """In SQLite's 64 signed bits: inodes are unsigned (overlayfs and network filesystems use all of their bits), and
-    a time may be anything that was set."""
-    inode, mtime_ns = status.st_ino, status.st_mtime_ns
-    if inode > INT64_MAX:
-        inode -= 2**64
-    if not -INT64_MAX <= mtime_ns <= INT64_MAX:
-        mtime_ns = max(-INT64_MAX, min(mtime_ns, INT64_MAX))
-    return Stamp(status.st_size, mtime_ns, inode, status.st_dev)
 
 
 class Folder:

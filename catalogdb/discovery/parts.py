@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from catalogdb.discovery.entries import is_folder
-from catalogdb.discovery.folder import stamp_of
 from catalogdb.folders import FolderKind, has_ranks, kind_of_folder, may_be_checkpoint, owns_file, owns_folder
-from catalogdb.records import Stamp
+from catalogdb.records import Stamp, stamp_of
 
 
 @dataclass(frozen=True, slots=True)

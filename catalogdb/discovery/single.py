@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from catalogdb.discovery.folder import stamp_of
 from catalogdb.discovery.parts import find_parts
 from catalogdb.discovery.walk import Walk
-from catalogdb.records import Candidate
+from catalogdb.records import Candidate, stamp_of
 
 
 def candidate_at(path: str, root: str, rel_path: str) -> Candidate:

@@ -14,11 +14,11 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from catalogdb.discovery.entries import is_folder, is_utf8
-from catalogdb.discovery.folder import INT64_MAX, PLAIN_CONFIGS, Folder, stamp_of
+from catalogdb.discovery.folder import PLAIN_CONFIGS, Folder
 from catalogdb.discovery.parts import Parts, find_parts
 from catalogdb.errors import RootError
 from catalogdb.layouts.base import above_checkpoints
-from catalogdb.records import CHECKPOINT_SUFFIXES, Candidate, Place, Problem, Source
+from catalogdb.records import CHECKPOINT_SUFFIXES, Candidate, Place, Problem, Source, signed_inode, stamp_of
 
 PASSED_OVER = frozenset(
     {
@@ -138,8 +138,7 @@ class Walk:
     @property
     def linked_elsewhere(self) -> list[int]:
         """Inodes of hard-linked files that have names which this walk didn't come by, as stamps have them."""
-        found = [key[1] for key, count in self._link_counts.items() if self._names_seen[key] < count]
-        return [inode - 2**64 if inode > INT64_MAX else inode for inode in found]
+        return [signed_inode(key[1]) for key, count in self._link_counts.items() if self._names_seen[key] < count]
 
     @property
     def linked_folders(self) -> list[str]:

@@ -1,7 +1,7 @@
 """The frozen records that travel between the stages: discovery, formats, resolve, store, query, faces."""
 
 from catalogdb.records.answers import Curve, Curves, DiskUse, Point, Ranking
-from catalogdb.records.candidate import Candidate, Place, Source, Stamp, sidecar_path
+from catalogdb.records.candidate import Candidate, Place, Source, Stamp, sidecar_path, signed_inode, stamp_of
 from catalogdb.records.checkpoint import Checkpoint
 from catalogdb.records.checks import Fault, FaultKind, SidecarAction, SidecarWrite
 from catalogdb.records.differences import Comparison, Contrast, Difference, DifferenceKind
@@ -105,4 +105,6 @@ __all__ = [
     "Values",
     "Weights",
     "sidecar_path",
+    "signed_inode",
+    "stamp_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +16,22 @@ class Stamp(NamedTuple):
     mtime_ns: int
     inode: int
     device: int
+
+
+INT64_MAX = 2**63 - 1
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """In SQLite's 64 signed bits: a time may be anything that was set."""
+    mtime_ns = status.st_mtime_ns
+    if not -INT64_MAX <= mtime_ns <= INT64_MAX:
+        mtime_ns = max(-INT64_MAX, min(mtime_ns, INT64_MAX))
+    return Stamp(status.st_size, mtime_ns, signed_inode(status.st_ino), status.st_dev)
+
+
+def signed_inode(inode: int) -> int:
+    """As stamps have it: inodes are unsigned, and overlayfs and network filesystems use all of their 64 bits."""
+    return inode - 2**64 if inode > INT64_MAX else inode
 
 
 class Source(NamedTuple):

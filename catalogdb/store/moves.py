@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from catalogdb.records import Candidate, Stamp
+from catalogdb.records import Candidate, Stamp, signed_inode
 from catalogdb.store.engine import chunks
 from catalogdb.store.paths import absolute
 from catalogdb.store.roots import Root
@@ -98,4 +98,4 @@ def _still_there(path: str, stamp: Stamp) -> bool:
         status = os.lstat(path)
     except OSError:
         return False
-    return (status.st_ino - stamp.inode) % 2**64 == 0 and status.st_dev == stamp.device
+    return signed_inode(status.st_ino) == stamp.inode and status.st_dev == stamp.device

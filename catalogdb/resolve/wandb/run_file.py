@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from typing import Any, BinaryIO
 
-from catalogdb.records import HistoryNeed, HistoryRow, RunFile, Stamp
+from catalogdb.records import HistoryNeed, HistoryRow, RunFile, Stamp, stamp_of
 from catalogdb.resolve.wandb.record_items import (
     CONFIG,
     EXIT,
@@ -59,8 +59,7 @@ def read_run_file(path: str, *, known: RunFile | None, needs: Collection[History
     or a need lies before that place. Raises OSError, and NotARecordLog for a file that is none.
     """
     with open(path, "rb") as file:  # a path is a text everywhere here
-        status = os.fstat(file.fileno())
-        stamp = Stamp(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
+        stamp = stamp_of(os.fstat(file.fileno()))
         reading = _Reading(needs)
         start = len(FILE_HEADER)
         if known is not None and _can_go_on(known, stamp, needs):

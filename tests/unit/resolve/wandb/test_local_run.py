@@ -134,3 +134,11 @@ def test_seven_bytes_say_nothing(tmp_path: Path) -> None:
 def test_a_start_that_no_calendar_has_is_none(tmp_path: Path) -> None:
     wandb_log.write_run(tmp_path, RUN, [wandb_log.run(RUN, start_time={"seconds": 10**15})])
     assert "created_at" not in read(tmp_path).run.attributes
+
+
+def test_a_log_of_any_time_has_a_stamp_that_the_cache_can_keep(tmp_path: Path) -> None:
+    log = session(tmp_path, "20261018_143215", 9, end=None)
+    os.utime(log, ns=(0, 2**63 + 5 * 10**18))
+    found = read(tmp_path, 9)
+    assert found.files[0].stamp.mtime_ns < 2**63
+    assert found.run.state == "running"
