@@ -211,7 +211,7 @@ class Reader:
 
     def recorded_modes(self, metric: str) -> set[str]:
         """The modes that training recorded with a metric it monitored."""
-        one = "SELECT ?2 WHERE EXISTS (SELECT 1 FROM checkpoints WHERE monitor = ?1 AND monitor_mode = ?2)"
+        one = "SELECT monitor_mode FROM checkpoints WHERE monitor = ? AND monitor_mode = ? LIMIT 1"
 
         def read() -> set[str]:
             return {row[0] for mode in ("min", "max") for row in self._raw.execute(one, (metric, mode))}

@@ -66,17 +66,17 @@ class Roots:
     def _take_over(self, root_id: int, rel_root: str, new_id: int) -> None:
         execute = self._connection.exec_driver_sql
         execute(
-            "UPDATE checkpoints SET root_id = ?1, "
-            "rel_path = CASE rel_path WHEN '.' THEN ?2 ELSE ?2 || '/' || rel_path END, "
-            "config_path = CASE WHEN config_path NOT LIKE '/%' THEN ?2 || '/' || config_path ELSE config_path END, "
-            "link_target = CASE WHEN link_target NOT LIKE '/%' THEN ?2 || '/' || link_target ELSE link_target END "
-            "WHERE root_id = ?3",
-            (new_id, rel_root, root_id),
+            "UPDATE checkpoints SET root_id = :root, "
+            "rel_path = CASE rel_path WHEN '.' THEN :at ELSE :at || '/' || rel_path END, "
+            "config_path = CASE WHEN config_path NOT LIKE '/%' THEN :at || '/' || config_path ELSE config_path END, "
+            "link_target = CASE WHEN link_target NOT LIKE '/%' THEN :at || '/' || link_target ELSE link_target END "
+            "WHERE root_id = :below",
+            {"root": new_id, "at": rel_root, "below": root_id},
         )
         execute(
-            "UPDATE sources SET path = ?1 || '/' || path WHERE path NOT LIKE '/%' AND checkpoint_id IN "
-            "(SELECT id FROM checkpoints WHERE root_id = ?2 "
-            "AND (rel_path = ?1 OR substr(rel_path, 1, length(?1) + 1) = ?1 || '/'))",
-            (rel_root, new_id),
+            "UPDATE sources SET path = :at || '/' || path WHERE path NOT LIKE '/%' AND checkpoint_id IN "
+            "(SELECT id FROM checkpoints WHERE root_id = :root "
+            "AND (rel_path = :at OR substr(rel_path, 1, length(:at) + 1) = :at || '/'))",
+            {"root": new_id, "at": rel_root},
         )
         execute("DELETE FROM roots WHERE id = ?", (root_id,))

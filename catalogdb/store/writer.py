@@ -177,8 +177,8 @@ class Writer:
         keys = [(checkpoint_id,) for checkpoint_id in seen]
         execute("UPDATE checkpoints SET recheck = recheck | 1 WHERE id = ? AND state <> 'missing'", keys)
         execute(
-            "UPDATE metrics SET live = 0 WHERE checkpoint_id = ?1 "
-            "AND (SELECT state FROM checkpoints WHERE id = ?1) = 'missing'",
+            "UPDATE metrics SET live = 0 WHERE checkpoint_id IN "
+            "(SELECT id FROM checkpoints WHERE id = ? AND state = 'missing')",
             keys,
         )
 
