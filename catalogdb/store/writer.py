@@ -92,21 +92,10 @@ class Writer:
         has another by now was written meanwhile by somebody who may know better: it stays, and is looked at again. The
         user's own tags, notes and aliases stay with the row.
         """
-        execute = self._connection.exec_driver_sql
-        at = now()
         there = self._there(root_id, [resolution.candidate.rel_path for resolution, _ in resolved])
-        overtaken = {
-            path: there[path].id
-            for path, mark in [(resolution.candidate.rel_path, mark) for resolution, mark in resolved]
-            if path in there and path in seen and there[path].fingerprint not in (seen[path], mark)
-        }
-        if overtaken:
-            execute(
-                "UPDATE checkpoints SET recheck = recheck | 1 WHERE id = ?", [(each,) for each in overtaken.values()]
-            )
-            resolved = [each for each in resolved if each[0].candidate.rel_path not in overtaken]
-            if not resolved:
-                return
+        resolved = self._not_overtaken(resolved, seen, there)
+        if not resolved:
+            return
         fields = [Values.of(resolution.fields) for resolution, _ in resolved]
         logged = [Values.of(resolution.metrics) for resolution, _ in resolved]
         shared = {id(resolution.params): resolution.params for resolution, _ in resolved}  # by a run's checkpoints
@@ -114,6 +103,7 @@ class Writer:
         self._interned.know_origins(dict.fromkeys(values.shape for values in (*fields, *logged, *params)))
         param_sets = self._interned.param_sets([resolution.params for resolution, _ in resolved])
         provenance = self._interned.provenance_sets(values.shape for values in fields)
+        at = now()
         rows = [
             self._row(
                 root_id,
@@ -125,17 +115,42 @@ class Writer:
             )
             for (resolution, fingerprint), stated in zip(resolved, fields, strict=True)
         ]
-        execute(UPSERT, rows)
+        self._connection.exec_driver_sql(UPSERT, rows)
         paths = [resolution.candidate.rel_path for resolution, _ in resolved]
         ids = {path: there[path].id for path in paths if path in there}
-        known = [(checkpoint_id,) for checkpoint_id in ids.values()]
-        if known:
-            execute("DELETE FROM metrics WHERE checkpoint_id = ?", known)
-            execute("DELETE FROM sources WHERE checkpoint_id = ?", known)
+        self._forget_dependents(ids.values())
         ids |= {path: row.id for path, row in self._there(root_id, [path for path in paths if path not in ids]).items()}
+        self._write_dependents([resolution for resolution, _ in resolved], fields, logged, ids)
+
+    def _not_overtaken(
+        self, resolved: Sequence[tuple[Resolution, int]], seen: Mapping[str, int | None], there: Mapping[str, _There]
+    ) -> Sequence[tuple[Resolution, int]]:
+        """Those whose row nobody else wrote since ``seen``; the others are to be looked at again."""
+        overtaken = {
+            path: there[path].id
+            for path, mark in [(resolution.candidate.rel_path, mark) for resolution, mark in resolved]
+            if path in there and path in seen and there[path].fingerprint not in (seen[path], mark)
+        }
+        if not overtaken:
+            return resolved
+        again = [(each,) for each in overtaken.values()]
+        self._connection.exec_driver_sql("UPDATE checkpoints SET recheck = recheck | 1 WHERE id = ?", again)
+        return [each for each in resolved if each[0].candidate.rel_path not in overtaken]
+
+    def _forget_dependents(self, checkpoint_ids: Iterable[int]) -> None:
+        """The metrics and sources of rows that are written anew."""
+        keys = [(checkpoint_id,) for checkpoint_id in checkpoint_ids]
+        if keys:
+            self._connection.exec_driver_sql("DELETE FROM metrics WHERE checkpoint_id = ?", keys)
+            self._connection.exec_driver_sql("DELETE FROM sources WHERE checkpoint_id = ?", keys)
+
+    def _write_dependents(
+        self, resolved: Sequence[Resolution], fields: Sequence[Values], logged: Sequence[Values], ids: Mapping[str, int]
+    ) -> None:
+        """The metrics (``logged``) and the sources of rows; ``ids`` are theirs by relative path."""
         metrics: list[tuple[Any, ...]] = []
         sources: list[tuple[Any, ...]] = []
-        for (resolution, _), stated, measured in zip(resolved, fields, logged, strict=True):
+        for resolution, stated, measured in zip(resolved, fields, logged, strict=True):
             candidate = resolution.candidate
             checkpoint_id = ids[candidate.rel_path]
             place = stated.shape.places.get("architecture")
@@ -149,9 +164,9 @@ class Writer:
                 relative = inside(candidate.root, path)
                 sources.append((checkpoint_id, role, relative, stamp.size, stamp.mtime_ns, stamp.inode))
         if metrics:
-            execute(INSERT_METRIC, metrics)
+            self._connection.exec_driver_sql(INSERT_METRIC, metrics)
         if sources:
-            execute(INSERT_SOURCE, sources)
+            self._connection.exec_driver_sql(INSERT_SOURCE, sources)
 
     def _there(self, root_id: int, rel_paths: Sequence[str]) -> dict[str, _There]:
         rows = self._raw.execute(
