@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -11,6 +12,8 @@ from catalogdb.query.fields import FIELDS
 from catalogdb.settings import SETTINGS, Setting
 from tools import reference
 
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
+HEADING = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
 REGENERATE = "run: make docs   (or: .venv/bin/python -m tools.reference), and commit what it writes"
 
 
@@ -51,6 +54,22 @@ def test_every_page_is_found_from_the_readme_or_another_page() -> None:
     linked = readme + "".join(path.read_text(encoding="utf-8") for path in reference.DOCS.glob("*.md"))
     for page in sorted(reference.DOCS.glob("*.md")):
         assert f"({page.name}" in linked or f"(docs/{page.name}" in linked, f"no page links to docs/{page.name}"
+
+
+PROSE = sorted([*reference.DOCS.glob("*.md"), *reference.DOCS.parent.glob("*.md")])
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        place = page.parent / target if target else page
+        assert place.exists(), f"{page.name}: {target}"
+        if anchor:
+            headings = HEADING.findall(place.read_text(encoding="utf-8"))
+            known = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in known, f"{page.name}: {target}#{anchor}"
 
 
 def test_main_writes_the_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
