@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
-from catalogdb.records import CachedRun, Finding, HistoryNeed, Problem, RunKey, RunQuestion, RunRef
+from catalogdb.records import CachedRun, Finding, Problem, RunKey, RunQuestion, RunRef
 from catalogdb.resolve.wandb.beside import ask_beside, ask_first
 from catalogdb.resolve.wandb.fetching import Fetcher, RunCache
+from catalogdb.resolve.wandb.folder_runs import Asked, FolderRuns
 from catalogdb.resolve.wandb.join import RunKnowledge, agrees_by_score, confirms, join, may_follow, needs_of
-from catalogdb.resolve.wandb.local_run import LocalRun, Whose, key_of, read_local_run
-from catalogdb.resolve.wandb.run_folders import RunFolder, RunFolders
+from catalogdb.resolve.wandb.local_run import LocalRun
+from catalogdb.resolve.wandb.run_folders import RunFolders
 from catalogdb.timestamps import iso
 
 CATCHES_UP = 30.0
@@ -92,9 +93,6 @@ class _Call:
         return used
 
 
-Asked = Mapping[int, tuple[RunQuestion, RunRef]]
-
-
 class RunLookup:
     """Answers questions from the nearest place that knows. ``fetcher`` is None where nothing may be asked; ``beside``
     says that the cache may be used from another thread.
@@ -116,6 +114,7 @@ class RunLookup:
     ) -> None:
         self._cache = cache
         self._folders = folders
+        self._on_disk = FolderRuns(cache, folders, ttl=defaults.ttl, now=now)
         self._fetcher = fetcher
         self._defaults = defaults
         self._base_url = base_url
@@ -235,57 +234,11 @@ class RunLookup:
         return known
 
     def _local_runs(self, asked: Asked, call: _Call) -> dict[int, LocalRun]:
-        groups: dict[tuple[tuple[RunFolder, ...], Whose], list[int]] = {}
-        for index, (question, ref) in asked.items():
-            sessions = self._folders.sessions(question.folder, ref.run_id)
-            if sessions:
-                whose = (ref.entity, ref.project) if ref.stated else ("", "")  # a folder's name is no project
-                groups.setdefault((sessions, whose), []).append(index)
-        found: dict[int, LocalRun] = {}
-        for (sessions, whose), indexes in groups.items():
-            local = self._read_local(sessions, whose, [asked[index][0] for index in indexes])
-            if local is not None:
-                found.update(dict.fromkeys(indexes, local))
-        runs = list({id(local): local for local in found.values()}.values())
-        self._cache.put([local.run for local in runs])
-        self._cache.put_files([file for local in runs for file in local.files])  # last: it vouches for the rows
-        for local in runs:
+        found = self._on_disk.find(asked)
+        for local in {id(local): local for local in found.values()}.values():
             call.misses[local.run.key] += 1
             self._problems.extend(Problem(path, "wandb", reason) for path, reason in local.problems)
         return found
-
-    def _read_local(
-        self, sessions: Sequence[RunFolder], whose: Whose, questions: Sequence[RunQuestion]
-    ) -> LocalRun | None:
-        """A run's files, each read on from where it was left; rows that were found before aren't looked for again,
-        unless training began anew, or went over a step again."""
-        before = [file for file in (self._cache.find_file(session.log) for session in sessions) if file is not None]
-        files = {file.path: file for file in before}
-
-        def read(needs: Collection[HistoryNeed]) -> LocalRun | None:
-            now, ttl = self._now(), self._defaults.ttl
-            local = read_local_run(sessions, needs, files.get, whose=whose, now=now, ttl=ttl)
-            files.update({file.path: file for file in local.files} if local is not None else {})
-            return local
-
-        needs = {need for question in questions for need in needs_of(question) if need.key}
-        key = key_of(sessions, before, whose)
-        cached = next((run.history for run in self._cache.find([key.run_id]) if run.key == key), {})
-        history = {
-            need: rows for need, rows in cached.items() if need in needs and any(row.at == need.at for row in rows)
-        }
-        local = read(needs - history.keys())
-        if local is not None and cached and not local.went_on:
-            history = {}
-            local = read(needs | cached.keys())
-        if local is None:
-            return None
-        history.update(local.run.history)
-        own = {need for question in questions for need in needs_of(question, local.run)} - needs
-        more = read(own) if own else None
-        if more is not None:
-            history.update(more.run.history)
-        return replace(local, run=replace(local.run, history=history))
 
     def _cached_or_fetched(self, asked: Asked, call: _Call) -> dict[int, _Known]:
         known: dict[int, _Known] = {}
