@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import get_args
 
 from catalogdb.discovery import candidate_at, state_of
 from catalogdb.errors import NotFound
@@ -16,12 +17,12 @@ from catalogdb.limits import DEFAULT, Limits
 from catalogdb.query import ask
 from catalogdb.query.claims import broken_claims
 from catalogdb.reading import unfinished
-from catalogdb.records import Candidate, Checkpoint, CheckpointHeader, Fault, FaultKind, sidecar_path
+from catalogdb.records import Candidate, Checkpoint, CheckpointHeader, Fault, FaultKind, State, sidecar_path
 from catalogdb.resolve import ResolverChain, SidecarResolver
 from catalogdb.store import Store
 
-ALL_STATES = "state IN ('ready', 'writing', 'truncated', 'unreadable', 'missing')"
-"""Names ``state``, without which a filter leaves out what is missing."""
+ALL_STATES = {"state": {"$in": list(get_args(State))}}
+"""A filter that names the state is about missing checkpoints as well."""
 _CANT_BE_READ = frozenset[FaultKind]({"missing", "truncated", "unreadable", "corrupt"})
 BATCH = 100
 TIMES_DIFFER = 2e-6
@@ -37,11 +38,6 @@ class Verified:
     fingerprint: str | None = None
 
 
-def of_all_states(where: str) -> str:
-    """The filter, about missing checkpoints as well."""
-    return f"({where}) AND {ALL_STATES}" if where.strip() else ALL_STATES
-
-
 def verify(store: Store, where: str, *, deep: bool, limits: Limits = DEFAULT) -> Iterator[Fault]:
     """The faults of the checkpoints that a filter matches, by path. Fingerprints that ``deep`` computed are kept.
 
@@ -49,7 +45,7 @@ def verify(store: Store, where: str, *, deep: bool, limits: Limits = DEFAULT) ->
     """
     computed: list[tuple[int, str]] = []
     looked_at = 0
-    rows = ask.search_at_leisure(store, ask.Question(of_all_states(where), order_by=("path",)))
+    rows = ask.search_at_leisure(store, ask.Question(where, ALL_STATES, order_by=("path",)))
     try:
         for verified in Verifier(deep=deep, limits=limits).verify(rows):
             looked_at += 1

@@ -10,9 +10,9 @@ import click
 
 import catalogdb
 from catalogdb.cli.access import open_existing
-from catalogdb.cli.columns import split_list, write_checkpoints
+from catalogdb.cli.columns import write_checkpoints
 from catalogdb.cli.completion import fields, metrics
-from catalogdb.cli.hints import filter_errors, say_hints
+from catalogdb.cli.hints import filter_errors, quoted_columns, say_hints
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.output_options import columns_option, format_option, unique_option
 from catalogdb.cli.render import visible
@@ -80,7 +80,7 @@ def command(
             cwd=working_directory(),
         )
         elsewhere = _by_another_name(catalog, metric, where) if ranking.left_out else 0
-        asked = [*([per] if per else []), *split_list(columns or "")]
+        asked = [*([per] if per else []), *quoted_columns(columns)]
         say_hints(given, catalog, "" if ranking.checkpoints else where, names=asked)
     if of_run := [row for row in ranking.checkpoints if row.provenance[f"metrics.{metric}"]["scope"] == "run"]:
         given.say(visible(_known_of_runs(metric, of_run, len(ranking.checkpoints))))

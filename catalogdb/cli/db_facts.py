@@ -74,6 +74,8 @@ def _read(lines: Iterable[bytes], name: str) -> Iterator[Facts]:
             yield Facts.from_dict(json.loads(line))
         except json.JSONDecodeError as error:
             raise UsageError(f"{name}:{number}: isn't JSON: {error.msg}") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{name}:{number}: isn't UTF-8; give a file that export-facts wrote") from error
         except RecursionError as error:
             raise UsageError(f"{name}:{number}: is nested too deeply to be a record") from error
         except ValueError as error:

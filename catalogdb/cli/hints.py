@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import catalogdb
+from catalogdb.cli.columns import split_list
 from catalogdb.cli.options import Globals
 from catalogdb.cli.render import visible
 from catalogdb.errors import QueryError
+from catalogdb.query.column_names import unquote
 from catalogdb.settings import working_directory
 
 
@@ -19,6 +21,14 @@ def say_hints(given: Globals, catalog: catalogdb.Catalog, where: str = "", *, na
     params = [name for name in names if name.lstrip("+-").startswith("params.")]
     for line in catalog.hints(where, names=params):
         given.say(visible(line))
+
+
+def quoted_columns(columns: str | None) -> list[str]:
+    """The columns that ``-c`` names, as orderings and filters write them: a column's name may hold spaces unquoted."""
+    return [
+        f"{group}.`{unquote(name).replace('`', '``')}`" if name else group
+        for group, _, name in (item.partition(".") for item in split_list(columns or ""))
+    ]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import click
 from catalogdb.cli.access import open_existing
 from catalogdb.cli.columns import metrics_in, split_list, write_checkpoints
 from catalogdb.cli.completion import fields
-from catalogdb.cli.hints import filter_errors, say_hints
+from catalogdb.cli.hints import filter_errors, quoted_columns, say_hints
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.output_options import columns_option, format_option, unique_option
 from catalogdb.settings import working_directory
@@ -71,7 +71,7 @@ def command(
             cwd=working_directory(),
         )
         total = catalog.count(where, unique=unique) if limit and shown == limit else shown
-        say_hints(given, catalog, "" if shown else where, names=[*ordering, *split_list(columns or "")])
+        say_hints(given, catalog, "" if shown else where, names=[*ordering, *quoted_columns(columns)])
     if total > shown:
         given.say(f"{shown} of {total}; -n 0 shows all")
     if not shown:

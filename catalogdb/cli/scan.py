@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -72,12 +73,19 @@ def command(
 
 def give_up(given: Globals, settings: Settings, errors: Mapping[str, RootError]) -> NoReturn:
     """Ends with what is wrong with roots that can't be scanned. The rows of those that the catalog knows are stale from
-    now on."""
+    now on; but not what has gone from a root that is there, or is a file in it: a scan of that root tells."""
     lines = {root: str(error) for root, error in errors.items()}
     if has_catalog(settings):
         with catalogdb.Catalog.open(settings=settings) as catalog:
-            for root in filter(catalog.set_out_of_reach, lines):
-                lines[root] += f"; its rows are stale until it can be scanned, and catalogdb forget {root} drops them"
+            known = catalog.known_roots()
+            for path in lines:
+                above = next((root for root in known if path.startswith(root.rstrip("/") + "/")), None)
+                if above is not None and Path(above).is_dir() and not Path(path).is_dir():
+                    lines[path] += f"; for what lies in the root {above}, scan that"
+                elif catalog.set_out_of_reach(path):
+                    lines[path] += "; its rows are stale until it can be scanned"
+                    if path in known:
+                        lines[path] += f", and catalogdb forget {path} drops them"
     for line in lines.values():
         given.fail(visible(line))
     click.get_current_context().exit(RootError.exit_code)

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import click
 
-from catalogdb.catalog import scannable
+from catalogdb.catalog import reachable
 from catalogdb.cli.access import known_roots, open_existing, require_file
 from catalogdb.cli.options import Globals, Group, pass_globals
 from catalogdb.cli.output_options import format_option
-from catalogdb.cli.render import write_rows
-from catalogdb.errors import CatalogError, UsageError
+from catalogdb.cli.render import visible, write_rows
+from catalogdb.errors import CatalogError, RootError, UsageError
 from catalogdb.records import Problem
 from catalogdb.validation import MetadataValidator
 
@@ -89,7 +89,8 @@ def validate(given: Globals, roots: tuple[str, ...], style: str) -> None:
     invalid   can't be read, or a field is wrong or missing: with the field, its line, and why; a row for each
     drift     is sound, but about another step, another model or another file than the checkpoint beside it
 
-    Looks at the disk alone, and changes nothing. Exits with 1 unless all are valid.
+    Looks at the disk alone, and changes nothing. Exits with 1 unless all are valid. A root that isn't there or can't be
+    read is passed over, and the exit code is 3.
 
     \b
     Examples:
@@ -103,7 +104,7 @@ def validate(given: Globals, roots: tuple[str, ...], style: str) -> None:
         wanted = tuple(known_roots(settings))
     if not wanted:
         raise UsageError("which folder? write catalogdb sidecar validate ROOT")
-    paths = scannable(wanted)
+    paths, errors = reachable(wanted)
     validator = MetadataValidator(suffixes=settings.suffixes, limits=settings.limits)
     found: Counter[str] = Counter()
     problems: list[Problem] = []
@@ -117,9 +118,15 @@ def validate(given: Globals, roots: tuple[str, ...], style: str) -> None:
                 for fault in check.faults:
                     yield str(check.path), check.kind, fault.field, fault.line, fault.reason
 
-    write_rows(("path", "class", "field", "line", "reason"), rows(), style)
+    if paths:
+        write_rows(("path", "class", "field", "line", "reason"), rows(), style)
     for problem in problems:
         given.say(f"{problem.path}: {problem.reason}")
-    given.say(", ".join(f"{found[kind]} {kind}" for kind in KINDS if found[kind]) or "no checkpoints")
+    if paths:
+        given.say(", ".join(f"{found[kind]} {kind}" for kind in KINDS if found[kind]) or "no checkpoints")
+    for error in errors.values():
+        given.fail(visible(str(error)))
+    if errors:
+        click.get_current_context().exit(RootError.exit_code)
     if found.keys() != {"valid"}:
         click.get_current_context().exit(1)

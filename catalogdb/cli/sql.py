@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
+import re
 
 import click
 
@@ -11,6 +11,11 @@ from catalogdb.cli.access import open_existing
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.output_options import format_option
 from catalogdb.cli.render import write_rows
+
+_TOO_LONG = 21
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"-?(0|[1-9][0-9]*)?\.[0-9]+([eE][+-]?[0-9]+)?|-?(0|[1-9][0-9]*)[eE][+-][0-9]+")
+"""The run id ``1e5`` and the tag ``007`` are neither."""
 
 
 @click.command(cls=Command, name="sql", short_help="Ask the catalog in SQL, read-only.")
@@ -25,7 +30,8 @@ def command(given: Globals, query: str, parameters: tuple[tuple[str, str], ...],
     the first 100,000 rows are printed.
 
     The views are the promise, the tables beneath them may change: checkpoint_overview, checkpoint_metrics,
-    checkpoint_params, best_checkpoints, wandb_run_cache (docs/sql.md). A VALUE that reads as a number is one.
+    checkpoint_params, best_checkpoints, wandb_run_cache (docs/sql.md). A VALUE that reads as a number is
+    one (0.10, 1e-4); 1e5 and 007 are texts.
 
     \b
     Examples:
@@ -40,10 +46,7 @@ def command(given: Globals, query: str, parameters: tuple[tuple[str, str], ...],
 
 
 def _typed(value: str) -> str | int | float:
-    """A number only where it is written as numbers are: the run id ``1e5`` and the tag ``007`` stay texts."""
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            number = kind(value)
-            if repr(number) == value and math.isfinite(number):
-                return number
-    return value
+    """A number where it can be nothing else; one that SQLite can't hold stays a text, as in ``checkpoint_params``."""
+    if _WHOLE.fullmatch(value):
+        return int(value) if len(value) < _TOO_LONG and -(2**63) <= int(value) < 2**63 else value
+    return float(value) if _FLOAT.fullmatch(value) and math.isfinite(float(value)) else value

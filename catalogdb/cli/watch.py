@@ -61,6 +61,8 @@ def command(
       catalogdb watch outputs/ --once
       catalogdb watch outputs/ --print-unit
     """
+    if once and in_background:
+        raise UsageError("--once leaves when it's done; --detach goes on watching: write one of them")
     settings = given.settings(offline=offline or None)
     if database_file(settings.url) is None and not once:
         raise UsageError("a catalog in memory can't be watched: nobody else sees it; name a file with --db")

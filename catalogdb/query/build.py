@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, cast
 
 from lark import Token, Tree
 
 from catalogdb.errors import QueryError
 from catalogdb.query.literals import number, unquoted
-from catalogdb.query.moments import parse_moment
+from catalogdb.query.moments import parse_age, parse_moment
 from catalogdb.query.parse import MAX_DEPTH, field_ident, split_prefix
 from catalogdb.query.tree import (
     And,
@@ -30,7 +29,6 @@ from catalogdb.query.tree import (
 )
 
 _SAME = {"==": "=", "<>": "!="}
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class TreeBuilder:
@@ -112,7 +110,7 @@ class TreeBuilder:
             return unquoted(token)
         try:
             if kind == "ago":
-                return timedelta(**{_UNITS[token[-1]]: int(token[1:-1])})
+                return parse_age(token)
             return parse_moment(token)
         except (ValueError, OverflowError):
             message = f"{str(token)!r} is not a time that the calendar knows"

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import get_args
 
 from catalogdb.query.fields import near_names
 from catalogdb.query.tree import Comparison, Filter, Ident, Membership, iter_conditions, iter_idents, iter_values
+from catalogdb.records import State, Tier
 from catalogdb.store import Reader
 
+WORDS: dict[str, tuple[str, ...]] = {
+    "state": get_args(State),
+    "source": get_args(Tier),
+    "monitor_mode": ("min", "max"),
+}
 ABSOLUTE = ("path", "root", "config_path", "link_target")
 
 
 def hints(reader: Reader, filter: Filter, idents: Iterable[Ident] = ()) -> Iterator[str]:
-    """A line for each param, of the filter or of ``idents``, that no checkpoint has, and for each path in the filter
-    that isn't absolute."""
+    """A line for each param, of the filter or of ``idents``, that no checkpoint has, for each path in the filter
+    that isn't absolute, and for each state, source or mode that there is none of."""
     params = [ident.name for ident in (*iter_idents(filter.root), *idents) if ident.kind == "param"]
     for name in dict.fromkeys(params):
         if not reader.rows("SELECT 1 FROM params WHERE name = ? LIMIT 1", (name,)):
@@ -22,6 +29,17 @@ def hints(reader: Reader, filter: Filter, idents: Iterable[Ident] = ()) -> Itera
     for node in iter_conditions(filter.root):
         if isinstance(node, Comparison | Membership) and node.ident.kind == "field" and node.ident.name in ABSOLUTE:
             yield from _relative(node)
+        if isinstance(node, Comparison | Membership) and node.ident.kind == "field" and node.ident.name in WORDS:
+            yield from _no_such_word(node)
+
+
+def _no_such_word(node: Comparison | Membership) -> Iterator[str]:
+    if isinstance(node, Comparison) and node.operator not in ("=", "!="):
+        return
+    words = WORDS[node.ident.name]
+    for value in iter_values(node):
+        if value.value not in words:
+            yield f"no {node.ident.name} is called {value.value!r}; they are {', '.join(words)}"
 
 
 def _relative(node: Comparison | Membership) -> Iterator[str]:

@@ -9,6 +9,10 @@ from catalogdb.timestamps import parse_timestamp
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _DATE_WITH_OFFSET = re.compile(r"([0-9-]+[0-9])([+-][0-9]{2}:?[0-9]{2}|[Zz])")
+AGE = re.compile(r"-[0-9]+[smhdw]")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+YEARS = range(1900, 2200)
+"""Numbers that are meant as years, which a time isn't compared with: 2026 seconds after 1970 is nobody's question."""
 MILLISECONDS_FROM = 100_000_000_000
 """Numbers from here on are milliseconds since 1970, as MLflow writes times; smaller ones are seconds (until 5138)."""
 
@@ -23,6 +27,11 @@ def parse_moment(text: str) -> datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
 
 
+def parse_age(text: str) -> timedelta:
+    """``-3w``, back from now. Raises OverflowError for one that no calendar holds."""
+    return timedelta(**{_UNITS[text[-1]]: int(text[1:-1])})
+
+
 def moment_of(value: int | float | str | datetime | timedelta, now: datetime) -> datetime:
     """What a filter's value says as a time. Raises ValueError or OverflowError for what is none."""
     if isinstance(value, datetime):
@@ -30,7 +39,9 @@ def moment_of(value: int | float | str | datetime | timedelta, now: datetime) ->
     if isinstance(value, timedelta):
         return now - value
     if isinstance(value, str):
-        return parse_moment(value)
+        return now - parse_age(value) if AGE.fullmatch(value) else parse_moment(value)
+    if isinstance(value, int) and value in YEARS:
+        raise ValueError(f"{value} is a year")
     return EPOCH + timedelta(seconds=value / 1000 if abs(value) >= MILLISECONDS_FROM else value)
 
 

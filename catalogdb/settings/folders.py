@@ -12,8 +12,12 @@ from catalogdb.errors import UsageError
 
 
 def expand_home(path: str | os.PathLike[str], home: str | None = None) -> str:
-    """``~`` and ``~/…`` lead into ``home``, by default the user's, as in a shell; any other path is as it's written."""
+    """``~`` and ``~/…`` lead into ``home``, by default the user's, as in a shell; any other path is as it's written.
+
+    Raises UsageError for an empty one, which a shell's unset variable leaves, and which isn't the working directory."""
     written = os.fspath(path)
+    if not written:
+        raise UsageError("'' is no path; write . for the working directory")
     if written == "~" or written.startswith("~/"):
         return (home_folder() if home is None else home) + written[1:]
     return written

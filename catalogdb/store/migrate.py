@@ -91,6 +91,8 @@ def backup(connection: Connection, destination: Path) -> Path:
     who may read the catalog may read it."""
     if os.path.lexists(destination):
         raise DatabaseError(f"{destination}: exists already; choose another name")
+    if not destination.parent.is_dir():
+        raise DatabaseError(f"{destination.parent}: no such folder")
     source = database_path(connection.engine.url)
     mode = 0o600 if source is None else source.stat().st_mode & 0o777
     part = destination.with_name(f"{destination.name}.{secrets.token_hex(4)}.part")

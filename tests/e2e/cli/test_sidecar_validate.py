@@ -234,3 +234,14 @@ def test_the_roots_that_are_known(tmp_path: Path, run: Run) -> None:
     ended = run("sidecar", "validate", "--db", database)
     assert (ended.code, ended.err) == (1, "no checkpoints\n")
     assert run("sidecar", "validate", str(tmp_path / "nowhere")).code == 3
+
+
+def test_a_root_that_is_gone_does_not_stop_the_others(tmp_path: Path, run: Run) -> None:
+    database = str(tmp_path / "catalog.db")
+    for name in ("a", "b"):
+        run_of(tmp_path / name, "run", range(1))
+    assert run("scan", str(tmp_path / "a"), str(tmp_path / "b"), "--db", database).code == 0
+    shutil.rmtree(tmp_path / "a")
+    ended = run("sidecar", "validate", "--db", database, "--format", "csv")
+    assert (ended.code, len(ended.lines)) == (3, 2)
+    assert ended.err.splitlines() == ["1 valid", f"catalogdb: error: {tmp_path / 'a'}: no such folder"]
