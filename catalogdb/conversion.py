@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from catalogdb.discovery import candidate_at
@@ -25,9 +24,7 @@ from catalogdb.records import Checkpoint, SidecarAction, SidecarWrite, sidecar_p
 from catalogdb.resolve.record import FIELDS
 from catalogdb.sidecars import write_sidecar
 from catalogdb.store import Store
-
-TIMES_DIFFER = 2e-6
-"""Seconds: a row's time has microseconds."""
+from catalogdb.timestamps import iso_of_ns
 
 SECTIONS = tuple(f"{name}." for name in SHARED_SECTIONS)
 """What the names of parameters begin with that have a place in V1."""
@@ -174,8 +171,7 @@ def _check_unchanged(checkpoint: Checkpoint) -> None:
         raise _Obstacle("it is no longer there") from None
     except OSError as error:
         raise _Obstacle(f"it can't be looked at: {error.strerror or error}") from error
-    before = datetime.fromisoformat(checkpoint.mtime).timestamp()
-    if stamp.size != checkpoint.size_bytes or abs(stamp.mtime_ns / 1e9 - before) >= TIMES_DIFFER:
+    if (stamp.size, iso_of_ns(stamp.mtime_ns)) != (checkpoint.size_bytes, checkpoint.mtime):
         raise _Obstacle("it has changed since the last scan; scan first")
 
 

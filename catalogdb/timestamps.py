@@ -45,7 +45,7 @@ def iso_of_seconds(seconds: float) -> str | None:
 
 
 def iso_of_ns(nanoseconds: int) -> str:
-    """Nanoseconds since the epoch, as files have them, to the microsecond; UTC."""
+    """Nanoseconds since 1970, as files have them, to the microsecond below, in UTC: so a row has its file's time."""
     return (_EPOCH + timedelta(microseconds=nanoseconds // 1000)).isoformat()
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import get_args
 
 from catalogdb.discovery import candidate_at, state_of
@@ -20,13 +19,12 @@ from catalogdb.reading import unfinished
 from catalogdb.records import Candidate, Checkpoint, CheckpointHeader, Fault, FaultKind, State, sidecar_path
 from catalogdb.resolve import ResolverChain, SidecarResolver
 from catalogdb.store import Store
+from catalogdb.timestamps import iso_of_ns
 
 ALL_STATES = {"state": {"$in": list(get_args(State))}}
 """A filter that names the state is about missing checkpoints as well."""
 _CANT_BE_READ = frozenset[FaultKind]({"missing", "truncated", "unreadable", "corrupt"})
 BATCH = 100
-TIMES_DIFFER = 2e-6
-"""Seconds: a row's time has microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +134,6 @@ class Verifier:
 def _said_otherwise(checkpoint: Checkpoint, candidate: Candidate, fingerprint: str) -> bool:
     """Whether a fingerprint was computed before, of a file of the same size and time, and was another one."""
     before = checkpoint.weights.fingerprint if checkpoint.weights is not None else None
-    mtime = datetime.fromisoformat(checkpoint.mtime).timestamp()
-    same = checkpoint.size_bytes == candidate.stamp.size and abs(candidate.stamp.mtime_ns / 1e9 - mtime) < TIMES_DIFFER
+    stamp = candidate.stamp
+    same = (stamp.size, iso_of_ns(stamp.mtime_ns)) == (checkpoint.size_bytes, checkpoint.mtime)
     return before is not None and same and before != fingerprint
