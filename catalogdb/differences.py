@@ -25,6 +25,13 @@ _Tensor = tuple[str, tuple[int, ...], "int | None"]
 def compare(first: Checkpoint, second: Checkpoint, headers: tuple[CheckpointHeader, CheckpointHeader]) -> Comparison:
     """Tensors are compared by their names without what wraps all of them (``module.``): that is a difference itself."""
     a, b = headers
+    unread = tuple(
+        f"{checkpoint.path}: {header.reason}"
+        for checkpoint, header in zip((first, second), headers, strict=True)
+        if header.state != "ready" and header.weights is None
+    )
+    if unread:
+        a = b = CheckpointHeader(None)
     tensors, others = _tensors(a), _tensors(b)
     shared = tensors.keys() & others.keys()
     found = [
@@ -37,7 +44,7 @@ def compare(first: Checkpoint, second: Checkpoint, headers: tuple[CheckpointHead
     unknown = sum(
         tensors[name][:2] == others[name][:2] and None in (tensors[name][2], others[name][2]) for name in shared
     )
-    return Comparison(tuple(found), len(tensors.keys() | others.keys()), unknown)
+    return Comparison(tuple(found), len(tensors.keys() | others.keys()), unknown, unread)
 
 
 def contrasts(checkpoints: Sequence[Checkpoint]) -> Iterator[Contrast]:

@@ -8,7 +8,7 @@ from catalogdb.cli.access import open_existing
 from catalogdb.cli.completion import refs
 from catalogdb.cli.options import Command, Globals, pass_globals
 from catalogdb.cli.output_options import format_option
-from catalogdb.cli.render import write_rows
+from catalogdb.cli.render import visible, write_rows
 
 HEADERS = ("kind", "name", "first", "second")
 
@@ -34,6 +34,10 @@ def command(given: Globals, first: str, second: str, deep: bool, style: str) -> 
     with open_existing(given.settings()) as catalog:
         compared = catalog.diff(first, second, deep=deep)
     write_rows(HEADERS, [(each.kind, each.name, each.first, each.second) for each in compared.differences], style)
+    for line in compared.unread:
+        given.say(visible(f"{line}; weights aren't compared"))
+    if compared.unread:
+        return
     other = sum(each.kind == "tensor" for each in compared.differences)
     given.say(f"{other} of {compared.tensors} tensors differ")
     if compared.unknown:

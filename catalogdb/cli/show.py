@@ -77,7 +77,8 @@ def _write_tensors(given: Globals, header: CheckpointHeader, style: str) -> None
         said.append(f"{header.weights_bytes} bytes of weights, {rest} of other tensors")
     if header.weights_prefix:
         said.append(f"all below {header.weights_prefix}")
-    given.say("; ".join(said))
+    if line := "; ".join(filter(None, said)):
+        given.say(line)
 
 
 def _lines(row: Checkpoint) -> Iterator[tuple[object, ...]]:

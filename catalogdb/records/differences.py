@@ -34,11 +34,13 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two checkpoints side by side. ``unknown`` counts tensors of equal shape whose contents couldn't be compared."""
+    """Two checkpoints side by side. ``unknown`` counts tensors of equal shape whose contents couldn't be compared;
+    ``unread`` says of which files the weights can't be read, and why: then no weights are compared."""
 
     differences: tuple[Difference, ...]
     tensors: int
     unknown: int
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,3 +86,14 @@ def test_a_file_that_is_gone_has_no_tensors(own: Run) -> None:
     Path(own("ls", "-n", "1", "id = 1", "--format", "path").lines[0]).unlink()
     for command in (("show", "1", "--tensors"), ("diff", "1", "2")):
         assert_one_line(own(*command), 3, ".ckpt")
+
+
+def test_weights_that_can_t_be_read_differ_in_nothing(own: Run, home: Path) -> None:
+    whole, cut = sorted(home.rglob("*.ckpt"))[:2]
+    cut.write_bytes(cut.read_bytes()[:600])
+    ended = own("diff", str(whole), str(cut), "--format", "json")
+    assert ended.code == 0
+    assert {each["kind"] for each in json.loads(ended.out)}.isdisjoint({"tensor", "weights"})
+    assert ended.err == f"{cut}: the zip has no end record; weights aren't compared\n"
+    cut.write_bytes(b"")
+    assert own("show", str(cut), "--tensors", "--format", "csv").err == "truncated: empty\n"
