@@ -388,6 +388,8 @@ class Catalog:
         return found
 
     def _why_not_found(self, ref: str) -> str:
+        if not ref:
+            return "'' is no checkpoint; write its path, its id, or @ and its alias"
         if ref.startswith("@"):
             file = f"; the file of that name is ./{ref}" if os.path.lexists(ref) else ""
             return f"{ref}: no checkpoint in {self.url} has this alias{file}"

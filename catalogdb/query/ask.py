@@ -252,7 +252,7 @@ def _find_by_path(reader: Reader, text: str) -> int | None:
     """Under the name that was given, else with its folders' links resolved: a link to a checkpoint has its own row.
     One that has none, since no scan saw it, means the checkpoint that it leads to."""
     known = reader.find_id_by_path(text) if text.startswith("/") else None
-    if known is None and "\0" not in text:
+    if known is None and text and "\0" not in text:
         path = Path(expand_home(text))
         known = reader.find_id_by_path(f"{os.path.realpath(path.parent).rstrip('/')}/{path.name}")
         if known is None:

@@ -67,6 +67,11 @@ def test_what_no_path_can_be_is_not_found(outputs: Path, ref: str) -> None:
         catalog.get(ref)
 
 
+def test_an_empty_name_says_what_to_write() -> None:
+    with Catalog.open("sqlite://") as catalog, pytest.raises(NotFound, match="'' is no checkpoint; write its path"):
+        catalog.get("")
+
+
 @pytest.mark.parametrize(
     "ask",
     [

@@ -14,7 +14,7 @@ from tests.e2e.cli.harness import Demo, Run, assert_one_line
 
 @pytest.mark.parametrize(
     "arguments",
-    [["scan", ""], ["scan", "outputs", ""], ["forget", "", "--force"], ["sidecar", "validate", ""], ["show", ""]],
+    [["scan", ""], ["scan", "outputs", ""], ["forget", "", "--force"], ["sidecar", "validate", ""]],
     ids=" ".join,
 )
 def test_an_empty_path_is_not_the_working_directory(
@@ -27,6 +27,10 @@ def test_an_empty_path_is_not_the_working_directory(
     assert_one_line(run(*arguments), 2, "write . for the working directory")
     with catalogdb.Catalog.open(home / "catalog.db") as catalog:
         assert catalog.known_roots() == [str(home / "outputs")]
+
+
+def test_an_empty_name_is_no_checkpoint(demo: Demo, run: Run) -> None:
+    assert_one_line(run("show", "", "--db", str(demo.database)), 1, "'' is no checkpoint; write its path")
 
 
 def test_a_file_and_a_gone_folder_of_a_root_leave_its_rows_alone(
